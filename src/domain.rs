@@ -1,0 +1,36 @@
+//! Words of the field: what an agent, a subscription, a generation, a report is.
+//!
+//! It must not decide, read a clock, touch a file or know a wire format: the arrows of the project all
+//! end here, and this module depends on the standard library alone. Every closed set of words is an
+//! enum whose spelling (`as_str`, `FromStr`) is the one the API, the store and the logs share.
+//!
+//! Tests: in each file; `tests/layering.rs` holds the arrows.
+
+pub mod assignment;
+pub mod cooldown;
+pub mod disposition;
+pub mod failure;
+pub mod generation;
+pub mod ids;
+pub mod intent;
+pub mod moment;
+pub mod record;
+pub mod report;
+pub mod subscription;
+mod words;
+
+pub use assignment::{Assignment, Delivered, Instance, RuntimeState, Sighting};
+pub use cooldown::{Cooldown, CooldownKey, CooldownSource, Reach};
+pub use disposition::Disposition;
+pub use failure::{FailureKind, Window};
+pub use generation::Generation;
+pub use ids::{AgentName, FailureId, IntentId, Model, Provider, QuotaIdentity, ReportId, SubscriptionName};
+pub use intent::{Cause, CauseBy, IntentOutcome, Plan};
+pub use moment::{Due, Moment, Steady, Wall};
+pub use record::{
+    AgentRecord, Attributes, Change, Deferred, FailureRecord, Intent, IntentEnd, IntentMarks, IntentRecord, Issued,
+    Notification, NotifyEvent, OpenIntent, ParkReason, Pause, Rest, Trouble,
+};
+pub use report::{Answer, AnswerSwitch, Outcome, Report, Reporter, Stamp};
+pub use subscription::{Fingerprint, SubscriptionType};
+pub use words::UnknownWord;

@@ -1,0 +1,74 @@
+//! For whom, of what and until when a subscription is not to be used.
+
+use super::words::words;
+use super::{AgentName, FailureId, FailureKind, Model, QuotaIdentity, SubscriptionName, Wall, Window};
+
+/// For whom a cooldown holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// For one agent: it was its own word only. Everyone else is merely suspicious.
+    Agent(AgentName),
+    /// For everyone: a trusted reporter, an operator or a second agent said so.
+    All,
+}
+
+/// What one cooldown is about; a newer statement about the same key replaces the older one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CooldownKey {
+    /// For whom it holds.
+    pub reach: Reach,
+    /// What the provider counts against.
+    pub quota: QuotaIdentity,
+    /// Set where it is about one credential and not about the quota behind it (a refused login).
+    pub credential: Option<SubscriptionName>,
+    /// The window that is used up.
+    pub window: Window,
+    /// The one model it is about; `None` means all models.
+    pub model: Option<Model>,
+}
+
+words! {
+    /// Where the knowledge of a cooldown comes from.
+    pub enum CooldownSource ("cooldown source") {
+        /// The agent itself said so.
+        Agent = "agent",
+        /// A trusted reporter said so.
+        Reporter = "reporter",
+        /// An operator set it.
+        Operator = "operator",
+    }
+}
+
+/// One cooldown, with its reason, source and end. The stored row is the cooldown; the pool is a fold over
+/// the rows that have not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cooldown {
+    /// What it is about.
+    pub key: CooldownKey,
+    /// The subscription whose failure it was.
+    pub subscription: SubscriptionName,
+    /// What went wrong.
+    pub kind: FailureKind,
+    /// Who said so.
+    pub source: CooldownSource,
+    /// When it was learned.
+    pub since: Wall,
+    /// When it ends. `None` is a quarantine: it ends when the credential changes (auth) or an operator acts.
+    pub until: Option<Wall>,
+    /// The failure behind it, if it was one.
+    pub failure: Option<FailureId>,
+}
+
+impl Cooldown {
+    /// Whether it still holds.
+    #[must_use]
+    pub fn is_cooling(&self, now: Wall) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
+
+    /// Whether it has no end of its own.
+    #[must_use]
+    pub fn is_quarantine(&self) -> bool {
+        self.until.is_none()
+    }
+}

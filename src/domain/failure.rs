@@ -1,0 +1,67 @@
+//! What can go wrong with a subscription, and what it is counted in.
+
+use super::words::words;
+
+words! {
+    /// What a failure means. Five kinds may move an agent; the others never do.
+    pub enum FailureKind ("failure kind") {
+        /// A usage limit of the subscription is reached.
+        RateLimit = "rate_limit",
+        /// The login is refused.
+        Auth = "auth",
+        /// The account has no credit or is not paid.
+        Billing = "billing",
+        /// The account may not use this model or feature.
+        Entitlement = "entitlement",
+        /// The provider has disabled the account.
+        Banned = "banned",
+        /// The provider has no capacity: nobody's limit.
+        Overload = "overload",
+        /// The connection failed.
+        Network = "network",
+        /// The process was killed (signal, out of memory), whatever its last words.
+        Killed = "killed",
+        /// This one request was at fault.
+        Request = "request",
+        /// Nothing that is understood.
+        Unknown = "unknown",
+    }
+}
+
+impl FailureKind {
+    /// Whether an agent may be moved for it.
+    #[must_use]
+    pub const fn moves(self) -> bool {
+        match self {
+            Self::RateLimit | Self::Auth | Self::Billing | Self::Entitlement | Self::Banned => true,
+            Self::Overload | Self::Network | Self::Killed | Self::Request | Self::Unknown => false,
+        }
+    }
+}
+
+words! {
+    /// The window that a limit is counted in (the `scope` of a report).
+    pub enum Window ("scope") {
+        /// The rolling window of five hours.
+        FiveHour = "five_hour",
+        /// The window of seven days.
+        Weekly = "weekly",
+        /// A window that counts one model only.
+        Model = "model",
+        /// Requests or tokens per minute.
+        Requests = "requests",
+        /// Not stated.
+        Unknown = "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_five_kinds_move() {
+        let movers: Vec<_> = FailureKind::ALL.iter().filter(|kind| kind.moves()).map(|kind| kind.as_str()).collect();
+        assert_eq!(movers, ["rate_limit", "auth", "billing", "entitlement", "banned"]);
+    }
+}

@@ -1,0 +1,108 @@
+//! Names and numbers that identify things. Cheap to clone: every name is a shared string.
+
+use std::sync::Arc;
+
+macro_rules! name {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes the name as it is; syntax is the business of whoever reads it from outside.
+            #[must_use]
+            pub fn new(name: impl Into<Arc<str>>) -> Self { Self(name.into()) }
+            /// The name itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str { &self.0 }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(&self.0) }
+        }
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { write!(f, "{:?}", &*self.0) }
+        }
+        impl From<&str> for $name { fn from(name: &str) -> Self { Self::new(name) } }
+        impl From<String> for $name { fn from(name: String) -> Self { Self::new(name) } }
+        impl std::borrow::Borrow<str> for $name { fn borrow(&self) -> &str { &self.0 } }
+    };
+}
+
+name!(
+    /// The thing that is kept working: one container or process that runs an AI coding tool.
+    AgentName
+);
+name!(
+    /// A paid account that agents can run on, with one credential.
+    SubscriptionName
+);
+name!(
+    /// What the provider counts against. Subscriptions can share one.
+    QuotaIdentity
+);
+name!(
+    /// Who sells the subscription: `anthropic`, `openai`, `google`, or a name of the user's own.
+    Provider
+);
+name!(
+    /// A model family that a limit can be about, for example `opus`.
+    Model
+);
+name!(
+    /// The idempotency key that a reporter chose for its report.
+    ReportId
+);
+
+/// A recorded failure: the agent's name and a number that only grows within the agent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FailureId {
+    /// The agent that failed.
+    pub agent: AgentName,
+    /// Its n-th recorded failure, from 1.
+    pub number: u64,
+}
+
+impl std::fmt::Display for FailureId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-f{}", self.agent, self.number)
+    }
+}
+
+/// An intent (a switch, a recovery): the agent's name and a number that only grows within the agent.
+/// It identifies the attempt to drivers, the history and notifications.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IntentId {
+    /// The agent it is about.
+    pub agent: AgentName,
+    /// Its n-th intent, from 1.
+    pub number: u64,
+}
+
+impl IntentId {
+    /// Reads the form that `Display` writes; `None` if it is not of that form.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (agent, number) = text.rsplit_once("-s")?;
+        (!agent.is_empty()).then_some(())?;
+        Some(Self { agent: AgentName::new(agent), number: number.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for IntentId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-s{}", self.agent, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intent_id_reads_back_even_if_the_name_looks_like_one() {
+        let id = IntentId { agent: AgentName::new("web-s1"), number: 12 };
+        assert_eq!(IntentId::parse(&id.to_string()), Some(id));
+        assert_eq!(IntentId::parse("-s1"), None);
+        assert_eq!(IntentId::parse("web"), None);
+    }
+}

@@ -1,0 +1,85 @@
+//! Words for what is done to an agent and how it ended.
+
+use super::words::words;
+use super::{FailureId, FailureKind};
+
+words! {
+    /// What an intent is for. One is open per agent at a time.
+    pub enum Plan ("plan") {
+        /// Move the agent to another subscription: a new generation and one restart.
+        Switch = "switch",
+        /// Bring an agent up on the subscription it has: the first assignment, or a process agent's start
+        /// together with the daemon.
+        Recover = "recover",
+    }
+}
+
+words! {
+    /// Who or what asked for it.
+    pub enum CauseBy ("cause") {
+        /// A failure of the subscription it ran on.
+        Failure = "failure",
+        /// An operator.
+        Operator = "operator",
+        /// A cooldown that ended while the agent was exhausted.
+        Wake = "wake",
+        /// An operator's pin to another subscription.
+        Pin = "pin",
+        /// The daemon's own start.
+        Recovery = "recovery",
+    }
+}
+
+/// Why an intent was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Who or what asked.
+    pub by: CauseBy,
+    /// The kind of the failure, if it was one.
+    pub kind: Option<FailureKind>,
+    /// The failure, if it was one.
+    pub failure: Option<FailureId>,
+    /// What the operator gave as the reason, or who the operator was.
+    pub reason: Option<String>,
+}
+
+impl Cause {
+    /// A cause that is not a failure.
+    #[must_use]
+    pub fn of(by: CauseBy) -> Self {
+        Self { by, kind: None, failure: None, reason: None }
+    }
+}
+
+words! {
+    /// How an intent stands or ended.
+    pub enum IntentOutcome ("outcome") {
+        /// Not ended yet.
+        UnderWay = "under_way",
+        /// The agent runs and is ready with the new credential.
+        Ready = "ready",
+        /// It was restarted with the new credential and did not become ready in time.
+        NotReady = "not_ready",
+        /// The credential was delivered; the agent does not run.
+        NotRunning = "not_running",
+        /// There is no container.
+        NoContainer = "no_container",
+        /// Undone; the agent is as it was.
+        RolledBack = "rolled_back",
+        /// It could not be done; nothing was delivered.
+        Failed = "failed",
+        /// Given up before anything was delivered.
+        Cancelled = "cancelled",
+    }
+}
+
+impl IntentOutcome {
+    /// Whether the intent's generation became the current one.
+    #[must_use]
+    pub const fn is_delivered(self) -> bool {
+        match self {
+            Self::Ready | Self::NotReady | Self::NotRunning => true,
+            Self::UnderWay | Self::NoContainer | Self::RolledBack | Self::Failed | Self::Cancelled => false,
+        }
+    }
+}

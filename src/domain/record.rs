@@ -1,0 +1,339 @@
+//! What is written down: the rows that a step of an agent adds or changes, and everything that is read back.
+//!
+//! A [`Change`] is one row, not a copy of the state. The store writes the changes of a step in one
+//! transaction or none of them; the log and the notifications say what the changes say, after the commit.
+
+use std::collections::BTreeMap;
+
+use super::words::words;
+use super::{
+    AgentName, Answer, Assignment, Cause, Cooldown, CooldownKey, FailureId, FailureKind, Fingerprint, Generation,
+    Instance, IntentId, IntentOutcome, Model, Outcome, Plan, Report, ReportId, Stamp, SubscriptionName, Wall, Window,
+};
+
+/// One row to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A failure was reported.
+    FailureRecorded(FailureRecord),
+    /// Identical reports were counted onto a recorded failure.
+    FailureCounted {
+        /// The failure.
+        id: FailureId,
+        /// How many reports it stands for in all.
+        count: u64,
+    },
+    /// A failure that was held or ambiguous has been judged.
+    FailureJudged {
+        /// The failure.
+        id: FailureId,
+        /// What it came to.
+        outcome: Outcome,
+        /// The generation it was held against in the end.
+        generation: Option<Generation>,
+    },
+    /// A subscription is not to be used; replaces the row of the same key.
+    CooldownSet(Cooldown),
+    /// A cooldown was ended before its time.
+    CooldownLifted(CooldownKey),
+    /// An intent begins; its generation is taken from now on.
+    IntentOpened(Intent),
+    /// The credential is delivered; this life of the agent is the one that must end.
+    IntentDelivered {
+        /// The intent.
+        id: IntentId,
+        /// When.
+        at: Wall,
+        /// The life that was seen after the delivery; absent if the agent did not run.
+        before: Option<Instance>,
+    },
+    /// An intent has ended.
+    IntentClosed(IntentEnd),
+    /// A new assignment is current. Refused by the store unless it follows `replaces`.
+    Assigned {
+        /// Whose.
+        agent: AgentName,
+        /// The assignment.
+        assignment: Assignment,
+        /// The generation that was current before; `Generation::NONE` for the first one.
+        replaces: Generation,
+    },
+    /// The agent's attributes; replaces the whole row.
+    AgentSaved(AgentName, Box<Attributes>),
+    /// Something to tell people.
+    Notified(Notification),
+    /// The credential that a subscription has now.
+    CredentialSeen(SubscriptionName, Fingerprint),
+}
+
+/// A recorded failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureRecord {
+    /// Its identity.
+    pub id: FailureId,
+    /// The reporter's id and the digest of the body, if it gave one.
+    pub report: Option<(ReportId, u64)>,
+    /// When it was recorded.
+    pub at: Wall,
+    /// When it happened, if the reporter said so.
+    pub observed_at: Option<Wall>,
+    /// What it means.
+    pub kind: FailureKind,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The subscription it ran on, if that is known.
+    pub subscription: Option<SubscriptionName>,
+    /// The generation it ran in, if that is known.
+    pub generation: Option<Generation>,
+    /// The model it is about.
+    pub model: Option<Model>,
+    /// The window that is used up.
+    pub window: Window,
+    /// When the limit is said to end.
+    pub reset_at: Option<Wall>,
+    /// Who sent it.
+    pub sender: String,
+    /// The reason in words.
+    pub reason: Option<String>,
+    /// How many identical reports it stands for.
+    pub count: u64,
+    /// The first answer, kept for reports with an id.
+    pub answer: Option<Box<Answer>>,
+}
+
+/// A decision to do something to an agent, complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Its identity; also the attempt id that drivers see.
+    pub id: IntentId,
+    /// What it is for.
+    pub plan: Plan,
+    /// The generation it brings about.
+    pub generation: Generation,
+    /// Where the agent was.
+    pub from: Option<SubscriptionName>,
+    /// Where it goes.
+    pub to: SubscriptionName,
+    /// Why.
+    pub cause: Cause,
+    /// When the failure behind it was observed, or the intent asked for.
+    pub observed_at: Wall,
+    /// When it was opened.
+    pub started_at: Wall,
+}
+
+/// How an intent ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntentEnd {
+    /// Which one.
+    pub id: IntentId,
+    /// How.
+    pub outcome: IntentOutcome,
+    /// When.
+    pub finished_at: Wall,
+    /// When its steps ended.
+    pub marks: IntentMarks,
+    /// Turns that were cut off.
+    pub turns_cut_off: u32,
+    /// Effective restarts: 0 or 1.
+    pub restarts: u32,
+    /// Why it ended so, where the outcome does not say it all.
+    pub reason: Option<String>,
+}
+
+/// When the steps of an intent ended, as far as they were reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IntentMarks {
+    /// Nothing holds it up any more: turns have ended, the preflight has passed.
+    pub drained_at: Option<Wall>,
+    /// The credential is in place.
+    pub delivered_at: Option<Wall>,
+    /// The agent was started again.
+    pub applied_at: Option<Wall>,
+}
+
+/// An intent as the history shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntentRecord {
+    /// What was decided.
+    pub intent: Intent,
+    /// How it ended; `None` while it is under way.
+    pub end: Option<IntentEnd>,
+}
+
+words! {
+    /// Why an agent waits for a person.
+    pub enum ParkReason ("park reason") {
+        /// Three switches in a row could not be applied.
+        ApplyFailed = "apply_failed",
+        /// The agent's own actor failed too often.
+        Crashed = "crashed",
+    }
+}
+
+/// Where an agent rests while no intent is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// It works, or waits to be moved.
+    Serving,
+    /// Nobody to move to, since then.
+    Exhausted {
+        /// Since when.
+        since: Wall,
+        /// When the first subscription comes back, if that is known.
+        earliest: Option<Wall>,
+    },
+    /// It waits for a person.
+    Parked {
+        /// Why.
+        reason: ParkReason,
+        /// Since when.
+        since: Wall,
+    },
+}
+
+/// "Observe and record, but do not act."
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// When it ends by itself; `None` until someone resumes.
+    pub until: Option<Wall>,
+}
+
+/// What the agent knows of the trouble with the subscription it runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What went wrong.
+    pub kind: FailureKind,
+    /// The failure that said so; absent if an operator did.
+    pub failure: Option<FailureId>,
+    /// When it was observed.
+    pub observed_at: Wall,
+    /// When it ends; `None` if it ends only by a change from outside.
+    pub until: Option<Wall>,
+}
+
+/// The small facts about an agent that are written as one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attributes {
+    /// Where it rests.
+    pub rest: Rest,
+    /// The trouble with its present subscription.
+    pub trouble: Option<Trouble>,
+    /// When it wakes by itself.
+    pub wake_at: Option<Wall>,
+    /// The pause, if it is paused.
+    pub pause: Option<Pause>,
+    /// The subscription it is pinned to.
+    pub pin: Option<SubscriptionName>,
+    /// The highest generation ever issued.
+    pub issued: Generation,
+    /// How many failures were recorded.
+    pub failures: u64,
+    /// How many intents were opened.
+    pub intents: u64,
+    /// Switches in a row that could not be applied.
+    pub apply_failures: u32,
+    /// Targets that are not to be picked for this agent, and until when.
+    pub exclusions: BTreeMap<SubscriptionName, Wall>,
+    /// When the last switch of the agent completed.
+    pub switched_at: Option<Wall>,
+}
+
+/// A generation that was issued and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The number.
+    pub generation: Generation,
+    /// The subscription it was issued for.
+    pub subscription: SubscriptionName,
+    /// Whether it ever became current.
+    pub is_used: bool,
+}
+
+/// A failure whose judgement waits for something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deferred {
+    /// Its record.
+    pub failure: FailureId,
+    /// What was reported.
+    pub report: Report,
+    /// How it was stamped.
+    pub stamp: Stamp,
+    /// `Held` or `Ambiguous`.
+    pub outcome: Outcome,
+}
+
+/// An intent that has not ended, as it was left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenIntent {
+    /// What was decided.
+    pub intent: Intent,
+    /// Present once the credential was delivered: when, and the life that had to end.
+    pub delivered: Option<(Wall, Option<Instance>)>,
+}
+
+/// Everything durable about an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentRecord {
+    /// The attributes.
+    pub attributes: Attributes,
+    /// The current assignment.
+    pub assignment: Option<Assignment>,
+    /// The newest generations, oldest first, at most [`AgentRecord::ISSUED_MAX`].
+    pub issued: Vec<Issued>,
+    /// The intent that is open.
+    pub open: Option<OpenIntent>,
+    /// When the newest switches began that nobody asked for, oldest first, at most
+    /// [`AgentRecord::BUDGET_MAX`].
+    pub budget: Vec<Wall>,
+    /// Failures that are held or ambiguous, oldest first.
+    pub deferred: Vec<Deferred>,
+    /// The newest intent that has ended.
+    pub last: Option<IntentRecord>,
+}
+
+impl AgentRecord {
+    /// Older generations are stale beyond doubt; their subscription is looked up in the history.
+    pub const ISSUED_MAX: usize = 64;
+    /// More switches than this within one budget span are never allowed.
+    pub const BUDGET_MAX: usize = 100;
+    /// More reports than this are not kept waiting for a judgement.
+    pub const DEFERRED_MAX: usize = 64;
+}
+
+words! {
+    /// What a notification is about.
+    pub enum NotifyEvent ("notification event") {
+        /// An agent was moved.
+        Switch = "switch",
+        /// An agent has nobody to move to.
+        Exhausted = "exhausted",
+        /// An agent waits for a person.
+        Parked = "parked",
+        /// An agent that was exhausted works again.
+        Recovered = "recovered",
+        /// An agent has used up its switches.
+        Braked = "braked",
+    }
+}
+
+/// Something to tell people, exactly as often as it happens: the id is the event's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// Stable: the same event has the same id, however often it is sent.
+    pub id: String,
+    /// What it is about.
+    pub event: NotifyEvent,
+    /// When it happened.
+    pub at: Wall,
+    /// Whom it is about.
+    pub agent: AgentName,
+    /// Where the agent is now or was last.
+    pub subscription: Option<SubscriptionName>,
+    /// Its generation.
+    pub generation: Option<Generation>,
+    /// The intent behind it.
+    pub intent: Option<IntentId>,
+    /// One sentence for people.
+    pub text: String,
+}

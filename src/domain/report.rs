@@ -1,0 +1,156 @@
+//! A failure report, the stamp it gets at the door, and what it is answered.
+
+use std::time::Duration;
+
+use super::words::words;
+use super::{
+    AgentName, FailureId, FailureKind, Generation, IntentId, IntentOutcome, Model, ReportId, SubscriptionName, Wall,
+    Window,
+};
+
+words! {
+    /// Whose word a report is.
+    pub enum Reporter ("reporter") {
+        /// Someone who may open the main socket: its word cools a subscription for everyone.
+        Trusted = "trusted",
+        /// The agent itself, or someone passing on what it said: its word cools for that agent only.
+        Agent = "agent",
+    }
+}
+
+/// "This agent failed", read and classified, but not judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The reporter's idempotency key.
+    pub id: Option<ReportId>,
+    /// What the failure means.
+    pub kind: FailureKind,
+    /// The subscription it says it ran on.
+    pub subscription: Option<SubscriptionName>,
+    /// The generation it says it ran in.
+    pub generation: Option<Generation>,
+    /// The model it is about.
+    pub model: Option<Model>,
+    /// The window that is used up.
+    pub window: Window,
+    /// When the limit is said to end.
+    pub reset_at: Option<Wall>,
+    /// When it happened, if the reporter says so.
+    pub observed_at: Option<Wall>,
+    /// Whose word it is.
+    pub reporter: Reporter,
+    /// Who sent it, for the audit trail: for example `uid 1000 pid 4711`.
+    pub sender: String,
+    /// Why the classifier chose this kind, if it did.
+    pub reason: Option<String>,
+}
+
+/// Whose failure a report is, as decided when it arrived. Checked again when it is handled.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Stamp {
+    /// Work that was dispatched in this generation.
+    Generation(Generation),
+    /// It names only a subscription that the agent neither runs on nor is being moved to, or did not yet
+    /// run on at that time.
+    Elsewhere(SubscriptionName),
+    /// It names nothing and arrived while a switch was under way.
+    DuringSwitch,
+    /// It names nothing and arrived within `settle` after a switch.
+    Unsettled,
+    /// The agent has no assignment that a failure could be held against.
+    Unassigned,
+}
+
+words! {
+    /// What became of a report.
+    pub enum Outcome ("outcome") {
+        /// It started a switch.
+        Switching = "switching",
+        /// The switch that it started ended well (only to callers that waited).
+        Switched = "switched",
+        /// The switch that it started failed (only to callers that waited).
+        SwitchFailed = "switch_failed",
+        /// A switch for the same generation is already under way.
+        Repeat = "repeat",
+        /// It is about an older generation.
+        Stale = "stale",
+        /// It is about the generation being applied; judged when the switch completes.
+        Held = "held",
+        /// It names no generation and arrived within `settle` after a switch.
+        Ambiguous = "ambiguous",
+        /// The stated reset is nearer than `wait_out`.
+        Waiting = "waiting",
+        /// Recorded only: switching is off, or the agent is paused, pinned or parked.
+        Recorded = "recorded",
+        /// The kind never moves an agent.
+        Ignored = "ignored",
+        /// No subscription is left to move to.
+        Exhausted = "exhausted",
+        /// The agent's switch budget is used up.
+        Braked = "braked",
+        /// The intake was full.
+        Shed = "shed",
+    }
+}
+
+impl Outcome {
+    /// What an identical later report is told while nothing has changed.
+    #[must_use]
+    pub const fn for_repeat(self) -> Self {
+        match self {
+            Self::Switching | Self::Switched | Self::SwitchFailed => Self::Repeat,
+            Self::Repeat
+            | Self::Stale
+            | Self::Held
+            | Self::Ambiguous
+            | Self::Waiting
+            | Self::Recorded
+            | Self::Ignored
+            | Self::Exhausted
+            | Self::Braked
+            | Self::Shed => self,
+        }
+    }
+}
+
+/// The switch that an answer speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerSwitch {
+    /// Which one.
+    pub id: IntentId,
+    /// Where the agent was; absent if it had no assignment.
+    pub from: Option<SubscriptionName>,
+    /// Where it goes.
+    pub to: SubscriptionName,
+    /// The number the switch took.
+    pub generation: Generation,
+    /// How it stands.
+    pub outcome: IntentOutcome,
+}
+
+/// The answer to a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether this is the first answer to the same id, given again.
+    pub duplicate: bool,
+    /// The record of it; absent if it was shed.
+    pub failure: Option<FailureId>,
+    /// What the failure means.
+    pub kind: FailureKind,
+    /// The agent.
+    pub agent: AgentName,
+    /// What it was held against.
+    pub subscription: Option<SubscriptionName>,
+    /// What it was held against.
+    pub generation: Option<Generation>,
+    /// The switch under way, if one is.
+    pub switch: Option<AnswerSwitch>,
+    /// When it is worth trying again.
+    pub retry_after: Option<Duration>,
+    /// When the first subscription comes back, if that is known.
+    pub earliest_reset: Option<Wall>,
+    /// The reason in words, where the outcome does not say it all.
+    pub reason: Option<String>,
+}

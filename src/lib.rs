@@ -1,0 +1,4 @@
+//! switchman keeps containerised AI coding agents working.
+pub mod domain;
+pub mod machine;
+pub mod ports;

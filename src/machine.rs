@@ -1,0 +1,3 @@
+//! The decisions.
+pub mod policy;
+pub mod timer;

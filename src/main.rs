@@ -1,0 +1,2 @@
+//! The switchman binary.
+fn main() {}

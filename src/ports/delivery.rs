@@ -1,0 +1,74 @@
+//! How a credential gets to an agent whose work reads it from a file.
+
+use super::{Disposition, Pending};
+use crate::domain::{AgentName, Fingerprint, Generation, SubscriptionName};
+use crate::ports::credentials::Credential;
+
+/// What is written for an agent.
+#[derive(Debug)]
+pub struct Consignment<'a> {
+    /// For whom.
+    pub agent: &'a AgentName,
+    /// Whose credential it is.
+    pub subscription: &'a SubscriptionName,
+    /// The number of the assignment it begins.
+    pub generation: Generation,
+    /// The credential.
+    pub credential: &'a Credential,
+}
+
+/// What an agent has been given, read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// There is no file yet.
+    Nothing,
+    /// A file with this content.
+    Content(Fingerprint),
+    /// This agent gets its credential with its environment; there is nothing to read back.
+    NotAFile,
+}
+
+/// Why a credential could not be delivered. Before the rename nothing has changed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DeliveryError {
+    /// The place is not fit to be written to, and stays so until a person acts: no such directory, no
+    /// right, a symbolic link, a FIFO, a directory in its place.
+    #[error("cannot deliver to {path}: {why}")]
+    Unfit {
+        /// The file that should have been written.
+        path: String,
+        /// The cause in words.
+        why: String,
+    },
+    /// Writing failed for a reason that may pass: no space, an I/O error.
+    #[error("cannot write {path}: {why}")]
+    Failed {
+        /// The file that should have been written.
+        path: String,
+        /// The cause in words.
+        why: String,
+    },
+}
+
+impl DeliveryError {
+    /// What it means for a decision.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Unfit { .. } => Disposition::Permanent,
+            Self::Failed { .. } => Disposition::Transient,
+        }
+    }
+}
+
+/// Writes and reads back delivered credentials.
+pub trait Delivery: Send + Sync + 'static {
+    /// Whether a delivery to this agent could succeed, found out without changing anything.
+    fn preflight<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<(), DeliveryError>>;
+    /// Puts the credential in place: a temporary file, synced, renamed over the old one, the directory
+    /// synced, then the sidecar that tells the generation. For an agent whose credential travels with its
+    /// environment there is nothing to do.
+    fn deliver<'a>(&'a self, consignment: Consignment<'a>) -> Pending<'a, Result<(), DeliveryError>>;
+    /// What is in place now.
+    fn found<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Found, DeliveryError>>;
+}
