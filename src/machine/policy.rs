@@ -1,6 +1,7 @@
 //! What the user decided, resolved for one agent or one subscription: plain values, no files, no defaults
 //! filled in later.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::{Model, Provider, QuotaIdentity, SubscriptionName, SubscriptionType, Window};
@@ -41,6 +42,8 @@ pub struct Policy {
     pub runtime: RuntimeKind,
     /// The subscriptions it may use, in the order of the config.
     pub subscriptions: Vec<SubscriptionName>,
+    /// What the provider counts each of them against.
+    pub quotas: BTreeMap<SubscriptionName, QuotaIdentity>,
     /// The models it needs; empty means any.
     pub models: Vec<Model>,
     /// False: record and report, never act.
@@ -68,6 +71,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// What the provider counts a subscription against: its own name unless the config says otherwise.
+    #[must_use]
+    pub fn quota(&self, subscription: &SubscriptionName) -> QuotaIdentity {
+        self.quotas.get(subscription).cloned().unwrap_or_else(|| QuotaIdentity::new(subscription.as_str()))
+    }
+
     /// The longest a stated reset in this window is believed.
     #[must_use]
     pub fn cooldown_max(&self, window: Window) -> Duration {

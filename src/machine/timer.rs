@@ -10,8 +10,6 @@ use crate::domain::{Due, Moment, Steady};
 pub enum Timer {
     /// A pause ends.
     Pause,
-    /// The effect under way should have reported long ago.
-    Effect,
     /// Try again what could not be done: a look, a preflight, a failed switch.
     Retry,
     /// The time after a switch in which unnamed reports are ambiguous ends.
@@ -24,13 +22,13 @@ pub enum Timer {
 
 impl Timer {
     /// Every timer, in the order in which due ones are handled.
-    pub const ALL: [Self; 6] = [Self::Pause, Self::Effect, Self::Retry, Self::Settle, Self::Brake, Self::Wake];
+    pub const ALL: [Self; 5] = [Self::Pause, Self::Retry, Self::Settle, Self::Brake, Self::Wake];
 }
 
 /// At most one deadline per timer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct TimerTable {
-    due: [Option<Due>; 6],
+    due: [Option<Due>; 5],
 }
 
 impl TimerTable {

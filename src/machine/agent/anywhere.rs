@@ -1,0 +1,180 @@
+//! Events that mean the same in every phase, and the way to the phase for the others.
+
+use super::deciding::Deciding;
+use super::event::{Action, Command, EffectOutcome, Event, IgnoreReason, Pick, Refusal, Reply};
+use super::state::{Phase, Ticket};
+use super::{applying, draining, ending, exhausted, parked, reporting, selecting, serving};
+use crate::domain::{Cause, CauseBy, Change, Due, IntentOutcome, Pause, SubscriptionName, Wall};
+use crate::machine::pool::Wanted;
+use crate::machine::timer::Timer;
+
+/// What is left for the phases to tell apart.
+pub(super) enum Inner {
+    /// The first event of a life.
+    Began,
+    /// A failure of the current assignment, recorded and about to be acted on.
+    Failing(Box<reporting::Failing>),
+    /// An operator wants it moved.
+    Switch { ticket: Ticket, wanted: Wanted, cause: Cause },
+    /// An operator wants the switch under way given up.
+    Cancel { ticket: Ticket },
+    /// An operator has seen to it.
+    Unpark { ticket: Ticket },
+    /// The pool has answered.
+    Picked(Pick),
+    /// The pool has something new.
+    PoolChanged,
+    /// An effect has ended.
+    Outcome(EffectOutcome),
+    /// A timer is due.
+    Timer(Timer),
+    /// A brake, a pause or a pin has gone: look again at what is to be done.
+    Reconsider,
+}
+
+pub(super) fn handle(d: &mut Deciding<'_>, event: Event) {
+    match event {
+        Event::Began => inner(d, Inner::Began),
+        Event::Report { ticket, report, digest, stamp, count } => {
+            reporting::handle(d, ticket, *report, digest, &stamp, count);
+        }
+        Event::Counted { failure, count } => d.change(Change::FailureCounted { id: failure, count }),
+        Event::Operator { ticket, command } => operator(d, ticket, command),
+        Event::Picked { selection, pick } => {
+            if selection == d.state.selection {
+                inner(d, Inner::Picked(pick));
+            } else {
+                d.ignore(IgnoreReason::Stale);
+            }
+        }
+        Event::PoolChanged { lifted } => {
+            if lifted.is_some() && lifted.as_ref() == d.state.subscription() {
+                clear_trouble(d);
+            }
+            inner(d, Inner::PoolChanged);
+        }
+        Event::Outcome { attempt, outcome } => {
+            if attempt == d.state.attempt {
+                inner(d, Inner::Outcome(outcome));
+            } else {
+                d.ignore(IgnoreReason::Stale);
+            }
+        }
+        Event::RuntimeChanged => runtime_changed(d),
+        Event::Tick => tick(d),
+    }
+}
+
+/// Hands an event to the phase the agent is in.
+pub(super) fn inner(d: &mut Deciding<'_>, event: Inner) {
+    match d.state.phase {
+        Phase::Serving => serving::handle(d, event),
+        Phase::Selecting(_) => selecting::handle(d, event),
+        Phase::Draining(_) => draining::handle(d, event),
+        Phase::Applying(_) => applying::handle(d, event),
+        Phase::Exhausted { .. } => exhausted::handle(d, event),
+        Phase::Parked { .. } => parked::handle(d, event),
+    }
+}
+
+fn tick(d: &mut Deciding<'_>) {
+    let mut fired = 0;
+    while let Some(timer) = d.state.timers.take_due(d.now) {
+        fired += 1;
+        match timer {
+            Timer::Pause => resume(d),
+            Timer::Settle => reporting::judge_ambiguous(d),
+            Timer::Retry | Timer::Brake | Timer::Wake => inner(d, Inner::Timer(timer)),
+        }
+        // A timer that re-arms itself in the past must not spin: the next tick sees to it.
+        if fired == Timer::ALL.len() {
+            break;
+        }
+    }
+    if fired == 0 {
+        d.ignore(IgnoreReason::NothingNew);
+    }
+}
+
+/// In a phase that rests a hint is worth a look; an intent looks where it needs to.
+fn runtime_changed(d: &mut Deciding<'_>) {
+    match d.state.phase {
+        Phase::Serving | Phase::Exhausted { .. } | Phase::Parked { .. } => d.act(Action::Look),
+        Phase::Draining(_) | Phase::Applying(_) => inner(d, Inner::Reconsider),
+        Phase::Selecting(_) => d.ignore(IgnoreReason::NotNow),
+    }
+}
+
+fn operator(d: &mut Deciding<'_>, ticket: Ticket, command: Command) {
+    match command {
+        Command::Switch { to, force, reason } => {
+            if let Some(pin) = d.state.pin.clone().filter(|pin| to.as_ref() != Some(pin)) {
+                return d.refuse(ticket, Refusal::Pinned(pin));
+            }
+            let wanted = to.map_or(Wanted::Another, |to| Wanted::This { to, force });
+            let cause = Cause { reason, ..Cause::of(CauseBy::Operator) };
+            inner(d, Inner::Switch { ticket, wanted, cause });
+        }
+        Command::CancelSwitch => inner(d, Inner::Cancel { ticket }),
+        Command::Pause { until } => {
+            pause(d, until);
+            d.reply(ticket, Reply::Done);
+        }
+        Command::Resume => {
+            resume(d);
+            d.reply(ticket, Reply::Done);
+        }
+        Command::Pin { to } => pin(d, ticket, to),
+        Command::Unpin => {
+            if d.state.pin.take().is_some() {
+                d.save();
+                inner(d, Inner::Reconsider);
+            }
+            d.reply(ticket, Reply::Done);
+        }
+        Command::Unpark => inner(d, Inner::Unpark { ticket }),
+    }
+}
+
+/// Before the point of no return a pause gives the switch up; after it the switch is finished (G10).
+fn pause(d: &mut Deciding<'_>, until: Option<Wall>) {
+    d.state.pause = Some(Pause { until });
+    match until {
+        Some(until) => d.state.timers.set(Timer::Pause, Due::At(until)),
+        None => d.state.timers.stop(Timer::Pause),
+    }
+    d.save();
+    if matches!(d.state.phase, Phase::Draining(_)) {
+        ending::give_up(d, IntentOutcome::Cancelled, Some("paused".to_owned()));
+    }
+}
+
+fn resume(d: &mut Deciding<'_>) {
+    d.state.timers.stop(Timer::Pause);
+    if d.state.pause.take().is_some() {
+        d.save();
+        inner(d, Inner::Reconsider);
+    }
+}
+
+/// A pin beats policy: pinning to another subscription is an operator's switch, forced.
+fn pin(d: &mut Deciding<'_>, ticket: Ticket, to: SubscriptionName) {
+    if d.state.subscription() == Some(&to) && !d.state.phase.is_switching() {
+        d.state.pin = Some(to);
+        d.save();
+        return d.reply(ticket, Reply::Done);
+    }
+    let wanted = Wanted::This { to, force: true };
+    inner(d, Inner::Switch { ticket, wanted, cause: Cause::of(CauseBy::Pin) });
+}
+
+/// The present subscription is good again.
+pub(super) fn clear_trouble(d: &mut Deciding<'_>) {
+    if d.state.trouble.take().is_some() {
+        d.state.braked_until = None;
+        d.state.timers.stop(Timer::Wake);
+        d.state.timers.stop(Timer::Brake);
+        d.state.timers.stop(Timer::Retry);
+        d.save();
+    }
+}

@@ -1,0 +1,270 @@
+//! Applying: the credential is delivered and the agent started on it, once.
+//!
+//! ```text
+//!   Delivering ──► Looking ──► Restarting ──► Verifying ──► ready · not_ready · not_running
+//!                    ▲ │ before              ▲  │
+//!                    │ └─ does not run ──────┼──┼─► not_running
+//!                    └──── answer lost ──────┘  │
+//!                    └──── answer lost ─────────┘
+//! ```
+//!
+//! *Before* is the life of the agent seen after the credential was in place. It is committed before the restart
+//! is ordered; from then on a look at the agent tells what to do, whoever asks and however often: another life than
+//! *before* means done, *before* still running means not yet, *before* stopped means start it (G5, G6, G8).
+
+use std::time::Duration;
+
+use super::anywhere::Inner;
+use super::deciding::Deciding;
+use super::event::{Action, EffectOutcome, IgnoreReason, Obstacle, Readiness, Refusal, Start};
+use super::reporting::{self, Finding};
+use super::state::{Applying, Delivered, Phase, Step};
+use super::{ending, serving};
+use crate::domain::{Change, Disposition, IntentOutcome, Outcome, RuntimeState, Sighting};
+use crate::machine::policy::RuntimeKind;
+use crate::machine::timer::Timer;
+
+/// How soon a step is tried again while the runtime does not answer, at first and at most.
+const STEP_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// Orders that may be given within one intent before it is given up: the agent was seen unchanged after each.
+const ORDERS_MAX: u32 = 4;
+
+pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
+    match event {
+        Inner::Began | Inner::Timer(Timer::Retry) => again(d),
+        Inner::Failing(failing) => reporting::settle(d, failing.waiting, Finding::of(Outcome::Repeat)),
+        Inner::Switch { ticket, .. } => d.refuse(ticket, Refusal::SwitchInProgress),
+        Inner::Cancel { ticket } => d.refuse(ticket, Refusal::TooLate),
+        Inner::Unpark { ticket } => d.refuse(ticket, Refusal::NotParked),
+        Inner::Outcome(outcome) => match (step(d), outcome) {
+            (Some(Step::Delivering), EffectOutcome::Delivered(Ok(()))) => look(d),
+            (Some(Step::Delivering), EffectOutcome::Delivered(Err(obstacle))) => not_delivered(d, obstacle),
+            (Some(Step::Looking), EffectOutcome::Seen(Ok(sighting))) => seen(d, sighting),
+            (Some(Step::Looking), EffectOutcome::Seen(Err(obstacle))) => put_off(d, obstacle),
+            (Some(Step::Restarting), EffectOutcome::Restarted(Ok(()))) => started(d),
+            (Some(Step::Restarting), EffectOutcome::Restarted(Err(obstacle))) => in_doubt(d, &obstacle),
+            (Some(Step::Verifying), EffectOutcome::Ready(Ok(readiness))) => verified(d, readiness),
+            (Some(Step::Verifying), EffectOutcome::Ready(Err(obstacle))) => put_off(d, obstacle),
+            (
+                Some(Step::Delivering | Step::Looking | Step::Restarting | Step::Verifying) | None,
+                EffectOutcome::Preflight(_)
+                | EffectOutcome::Delivered(_)
+                | EffectOutcome::Restarted(_)
+                | EffectOutcome::Ready(_)
+                | EffectOutcome::Seen(_),
+            ) => d.ignore(IgnoreReason::NotNow),
+        },
+        Inner::Picked(_)
+        | Inner::PoolChanged
+        | Inner::Reconsider
+        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle) => {
+            d.ignore(IgnoreReason::NotNow);
+        }
+    }
+}
+
+fn step(d: &Deciding<'_>) -> Option<Step> {
+    match &d.state.phase {
+        Phase::Applying(applying) => Some(applying.step),
+        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
+            None
+        }
+    }
+}
+
+fn applying<'a>(d: &'a mut Deciding<'_>) -> Option<&'a mut Applying> {
+    match &mut d.state.phase {
+        Phase::Applying(applying) => Some(applying),
+        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
+            None
+        }
+    }
+}
+
+/// Does the present step's effect again. An order is never given again without a look.
+fn again(d: &mut Deciding<'_>) {
+    match step(d) {
+        Some(Step::Delivering) => deliver(d),
+        Some(Step::Looking | Step::Restarting) => look(d),
+        Some(Step::Verifying) => verify(d),
+        None => {}
+    }
+}
+
+pub(super) fn deliver(d: &mut Deciding<'_>) {
+    let Some(applying) = applying(d) else { return };
+    applying.step = Step::Delivering;
+    let intent = &applying.intent;
+    let action = Action::Deliver { intent: intent.id.clone(), to: intent.to.clone(), generation: intent.generation };
+    d.act(action);
+}
+
+fn not_delivered(d: &mut Deciding<'_>, obstacle: Obstacle) {
+    match obstacle.disposition {
+        // Writing the same credential once more is harmless; not knowing whether it is there is not.
+        Disposition::InDoubt => put_off(d, obstacle),
+        Disposition::Transient | Disposition::Permanent => {
+            ending::give_up(d, IntentOutcome::Failed, Some(obstacle.text));
+        }
+    }
+}
+
+fn look(d: &mut Deciding<'_>) {
+    let Some(applying) = applying(d) else { return };
+    applying.step = Step::Looking;
+    d.act(Action::Look);
+}
+
+fn put_off(d: &mut Deciding<'_>, obstacle: Obstacle) {
+    let Some(applying) = applying(d) else { return };
+    applying.retries = applying.retries.saturating_add(1);
+    let wait = serving::backoff(applying.retries, STEP_AGAIN);
+    d.state.obstacle = Some(obstacle.text);
+    d.state.timers.set(Timer::Retry, d.now.due_after(wait));
+}
+
+fn seen(d: &mut Deciding<'_>, sighting: Sighting) {
+    let Some(applying) = applying(d) else { return };
+    applying.retries = 0;
+    if sighting.state == RuntimeState::Unknown {
+        let text = "the agent's state is not known".to_owned();
+        return put_off(d, Obstacle { disposition: Disposition::Transient, about: super::event::About::Runtime, text });
+    }
+    let known = applying.delivered.clone();
+    d.state.obstacle = None;
+    match known {
+        None => delivered(d, sighting),
+        Some(known) => compare(d, &known, sighting),
+    }
+}
+
+/// The credential is in place: the life seen now is the one that must end.
+pub(super) fn delivered(d: &mut Deciding<'_>, sighting: Sighting) {
+    let now = d.wall();
+    let Some(applying) = applying(d) else { return };
+    let before = sighting.instance.clone().filter(|_| sighting.state == RuntimeState::Running);
+    applying.delivered = Some(Delivered { at: now, before: before.clone() });
+    applying.marks.delivered_at = Some(now);
+    let id = applying.intent.id.clone();
+    let state = sighting.state;
+    d.change(Change::IntentDelivered { id, at: now, before });
+    d.state.sighting = Some(sighting);
+    if state == RuntimeState::Running {
+        order(d, Order::Restart);
+    } else if must_be_started(d) {
+        order(d, Order::Start);
+    } else {
+        // G3: what was not running is not started.
+        ending::complete(d, IntentOutcome::NotRunning, Some(format!("the agent is {state}")));
+    }
+}
+
+/// A process agent is started by the daemon that runs it, when it comes up.
+fn must_be_started(d: &Deciding<'_>) -> bool {
+    match d.policy.runtime {
+        RuntimeKind::Process => {
+            d.state.phase.intent().is_some_and(|intent| intent.plan == crate::domain::Plan::Recover || !d.state.is_up)
+        }
+        RuntimeKind::Container => false,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Order {
+    Restart,
+    Start,
+}
+
+fn order(d: &mut Deciding<'_>, order: Order) {
+    let (grace, call_timeout) = (d.policy.stop_grace, d.policy.call_timeout);
+    let Some(applying) = applying(d) else { return };
+    applying.step = Step::Restarting;
+    applying.orders += 1;
+    let start = Start {
+        intent: applying.intent.id.clone(),
+        before: applying.delivered.as_ref().and_then(|delivered| delivered.before.clone()),
+        grace,
+        call_timeout,
+        to: applying.intent.to.clone(),
+        generation: applying.intent.generation,
+    };
+    d.act(match order {
+        Order::Restart => Action::Restart(start),
+        Order::Start => Action::Start(start),
+    });
+}
+
+/// The answer to an order was lost, or the daemon was: what the agent is now tells what is left to do.
+fn compare(d: &mut Deciding<'_>, known: &Delivered, sighting: Sighting) {
+    let (state, is_another_life) = (sighting.state, sighting.instance != known.before);
+    d.state.sighting = Some(sighting);
+    let (is_ours_to_start, is_container) = (must_be_started(d), d.policy.runtime == RuntimeKind::Container);
+    let Some(applying) = applying(d) else { return };
+    let (orders, is_doubtful, had_run) = (applying.orders, applying.is_doubtful, known.before.is_some());
+    match (state, is_another_life) {
+        (RuntimeState::Running, true) => started(d),
+        (RuntimeState::Running, false) if orders >= ORDERS_MAX => {
+            ending::stuck(d, "the agent runs on although it was told to restart".to_owned());
+        }
+        // The first order may still be on its way: one more look, a call's time later, before it is repeated.
+        (RuntimeState::Running, false) if is_doubtful => {
+            applying.is_doubtful = false;
+            let wait = d.policy.call_timeout;
+            d.state.timers.set(Timer::Retry, d.now.due_after(wait));
+        }
+        (RuntimeState::Running, false) => order(d, Order::Restart),
+        (RuntimeState::Missing, _) if is_container => {
+            ending::complete(d, IntentOutcome::NotRunning, Some("the container is gone".to_owned()));
+        }
+        (RuntimeState::Stopped | RuntimeState::Missing, _) if is_ours_to_start && orders < ORDERS_MAX => {
+            order(d, Order::Start);
+        }
+        // G8: it ran before, it was told to restart, it stands still: the start is ours to finish.
+        (RuntimeState::Stopped | RuntimeState::Missing, false) if had_run && orders < ORDERS_MAX => {
+            order(d, Order::Start);
+        }
+        (RuntimeState::Stopped | RuntimeState::Missing | RuntimeState::Unknown, _) => {
+            applying.restarts = u32::from(is_another_life && had_run);
+            ending::complete(d, IntentOutcome::NotRunning, Some("the agent ended right after its start".to_owned()));
+        }
+    }
+}
+
+/// The next life of the agent has begun, on the new credential.
+fn started(d: &mut Deciding<'_>) {
+    let now = d.wall();
+    d.state.is_up = true;
+    let Some(applying) = applying(d) else { return };
+    applying.marks.applied_at = Some(now);
+    applying.restarts = u32::from(applying.delivered.as_ref().is_some_and(|delivered| delivered.before.is_some()));
+    verify(d);
+}
+
+fn verify(d: &mut Deciding<'_>) {
+    let timeout = d.policy.ready_timeout;
+    let Some(applying) = applying(d) else { return };
+    applying.step = Step::Verifying;
+    let intent = applying.intent.id.clone();
+    d.act(Action::AwaitReady { intent, timeout });
+}
+
+fn in_doubt(d: &mut Deciding<'_>, obstacle: &Obstacle) {
+    d.state.obstacle = Some(obstacle.text.clone());
+    let Some(applying) = applying(d) else { return };
+    applying.is_doubtful = obstacle.disposition == Disposition::InDoubt;
+    look(d);
+}
+
+fn verified(d: &mut Deciding<'_>, readiness: Readiness) {
+    match readiness {
+        Readiness::Ready => ending::complete(d, IntentOutcome::Ready, None),
+        Readiness::NotReady => {
+            let reason = format!("not healthy within {} s", d.policy.ready_timeout.as_secs());
+            ending::complete(d, IntentOutcome::NotReady, Some(reason));
+        }
+        Readiness::NotRunning => {
+            ending::complete(d, IntentOutcome::NotRunning, Some("the agent ended after its start".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Draining: an intent is open and nothing has been touched. The preflight finds out whether it can be done;
+//! until it passes, the intent can be given up at no cost (G1, G10).
+
+use std::time::Duration;
+
+use super::anywhere::Inner;
+use super::deciding::Deciding;
+use super::event::{About, Action, EffectOutcome, IgnoreReason, Obstacle, Refusal, Reply};
+use super::reporting::{self, Finding};
+use super::state::{Applying, Draining, Phase, Step};
+use super::{applying, ending, serving};
+use crate::domain::{CauseBy, Delivered, Disposition, IntentMarks, IntentOutcome, Outcome, RuntimeState, Sighting};
+use crate::machine::policy::RuntimeKind;
+use crate::machine::pool::Wanted;
+use crate::machine::timer::Timer;
+
+/// How soon a preflight is tried again while the runtime does not answer, at first and at most.
+const PREFLIGHT_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+
+pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
+    match event {
+        Inner::Began | Inner::Timer(Timer::Retry) => go_on(d),
+        Inner::Failing(failing) => reporting::settle(d, failing.waiting, Finding::of(Outcome::Repeat)),
+        Inner::Switch { ticket, .. } => d.refuse(ticket, Refusal::SwitchInProgress),
+        Inner::Cancel { ticket } => {
+            ending::give_up(d, IntentOutcome::Cancelled, Some("cancelled by an operator".to_owned()));
+            d.reply(ticket, Reply::Done);
+        }
+        Inner::Unpark { ticket } => d.refuse(ticket, Refusal::NotParked),
+        Inner::Outcome(EffectOutcome::Preflight(Ok(sighting))) => passed(d, sighting),
+        Inner::Outcome(EffectOutcome::Seen(Ok(sighting))) => resumed(d, sighting),
+        Inner::Outcome(EffectOutcome::Preflight(Err(obstacle)) | EffectOutcome::Seen(Err(obstacle))) => {
+            held_up(d, obstacle);
+        }
+        Inner::Picked(_)
+        | Inner::PoolChanged
+        | Inner::Reconsider
+        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle)
+        | Inner::Outcome(EffectOutcome::Delivered(_) | EffectOutcome::Restarted(_) | EffectOutcome::Ready(_)) => {
+            d.ignore(IgnoreReason::NotNow);
+        }
+    }
+}
+
+/// After a restart of the daemon the first thing is to see how far the intent had got.
+fn go_on(d: &mut Deciding<'_>) {
+    let Phase::Draining(draining) = &d.state.phase else { return };
+    if draining.is_resumed { d.act(Action::Look) } else { preflight(d) }
+}
+
+fn preflight(d: &mut Deciding<'_>) {
+    let Phase::Draining(draining) = &d.state.phase else { return };
+    let (intent, to) = (draining.intent.id.clone(), draining.intent.to.clone());
+    // What an operator or the daemon's own start decided is not called into question by a cooldown.
+    let force = matches!(draining.intent.cause.by, CauseBy::Operator | CauseBy::Pin | CauseBy::Recovery);
+    let view = d.view(Wanted::This { to: to.clone(), force }, None);
+    d.act(Action::Preflight { intent, view, to });
+}
+
+pub(super) fn begin(d: &mut Deciding<'_>) {
+    preflight(d);
+}
+
+/// The credential may have been put in place before the daemon ended: then there is no way back (G6).
+fn resumed(d: &mut Deciding<'_>, sighting: Sighting) {
+    let Phase::Draining(draining) = &mut d.state.phase else { return };
+    draining.is_resumed = false;
+    let moves = draining.intent.from.as_ref() != Some(&draining.intent.to);
+    let is_delivered = sighting.delivered == Delivered::Subscription(draining.intent.to.clone());
+    if moves && is_delivered {
+        point_of_no_return(d, Step::Looking);
+        return applying::delivered(d, sighting);
+    }
+    if d.state.pause.is_some() {
+        return ending::give_up(d, IntentOutcome::Cancelled, Some("paused".to_owned()));
+    }
+    preflight(d);
+}
+
+fn passed(d: &mut Deciding<'_>, sighting: Sighting) {
+    match (sighting.state, d.policy.runtime) {
+        (RuntimeState::Missing, RuntimeKind::Container) => {
+            d.state.sighting = Some(sighting);
+            return ending::give_up(d, IntentOutcome::NoContainer, Some("there is no container".to_owned()));
+        }
+        (RuntimeState::Unknown, RuntimeKind::Container | RuntimeKind::Process) => {
+            let text = "the agent's state is not known".to_owned();
+            return held_up(d, Obstacle { disposition: Disposition::Transient, about: About::Runtime, text });
+        }
+        (RuntimeState::Running | RuntimeState::Stopped, RuntimeKind::Container | RuntimeKind::Process)
+        | (RuntimeState::Missing, RuntimeKind::Process) => {}
+    }
+    d.state.sighting = Some(sighting);
+    d.state.obstacle = None;
+    point_of_no_return(d, Step::Delivering);
+    applying::deliver(d);
+}
+
+fn point_of_no_return(d: &mut Deciding<'_>, step: Step) {
+    let rest = d.state.phase.rest();
+    let Phase::Draining(draining) = std::mem::replace(&mut d.state.phase, rest.into()) else { return };
+    let Draining { intent, rest, .. } = *draining;
+    d.state.phase = Phase::Applying(Box::new(Applying {
+        intent,
+        rest,
+        step,
+        delivered: None,
+        marks: IntentMarks { drained_at: Some(d.now.wall), delivered_at: None, applied_at: None },
+        orders: 0,
+        restarts: 0,
+        retries: 0,
+        is_doubtful: false,
+    }));
+}
+
+/// Nothing was touched: what will pass is waited for, what is the target's fault is given up for another one.
+fn held_up(d: &mut Deciding<'_>, obstacle: Obstacle) {
+    d.state.obstacle = Some(obstacle.text.clone());
+    match (obstacle.disposition, obstacle.about) {
+        (Disposition::Transient | Disposition::InDoubt, About::Runtime | About::Agent | About::Target) => {
+            let Phase::Draining(draining) = &mut d.state.phase else { return };
+            draining.retries = draining.retries.saturating_add(1);
+            let wait = serving::backoff(draining.retries, PREFLIGHT_AGAIN);
+            d.state.timers.set(Timer::Retry, d.now.due_after(wait));
+        }
+        (Disposition::Permanent, About::Target) => ending::target_lost(d, obstacle.text),
+        (Disposition::Permanent, About::Agent | About::Runtime) => {
+            ending::give_up(d, IntentOutcome::Failed, Some(obstacle.text));
+        }
+    }
+}

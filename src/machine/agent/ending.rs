@@ -1,0 +1,154 @@
+//! How an intent ends: exactly once, with an outcome that says what is true now (G6, G9, G11).
+
+use std::time::Duration;
+
+use super::deciding::Deciding;
+use super::event::Action;
+use super::state::{Phase, Step};
+use super::{anywhere, reporting, selecting, serving};
+use crate::domain::{
+    Assignment, CauseBy, Change, Intent, IntentEnd, IntentMarks, IntentOutcome, IntentRecord, NotifyEvent, ParkReason,
+    Plan, Rest,
+};
+use crate::machine::timer::Timer;
+
+/// How long a target is left out after it could not be applied: first, second and every further time in a row.
+const EXCLUSIONS: [Duration; 3] = [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(1800)];
+
+/// So many failures in a row, and a person is needed.
+const APPLY_FAILURES_MAX: u32 = 3;
+
+/// How soon a failed switch is tried again, on another target if there is one.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How soon an agent is looked at again whose switch an operator cancelled, or whose container is missing.
+const LOOK_LATER: Duration = Duration::from_secs(60);
+
+/// Ends an intent before anything was delivered. The agent is as it was; its trouble is looked at again.
+pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) {
+    let Some(intent) = close(d, outcome, reason) else { return };
+    let now = d.wall();
+    match outcome {
+        IntentOutcome::Failed | IntentOutcome::RolledBack => {
+            let times = (d.state.apply_failures as usize).min(EXCLUSIONS.len() - 1);
+            d.state.apply_failures += 1;
+            if intent.plan == Plan::Switch {
+                d.state.exclusions.insert(intent.to.clone(), now.plus(EXCLUSIONS[times]));
+            } else {
+                d.state.is_up = false;
+            }
+            if d.state.apply_failures >= APPLY_FAILURES_MAX {
+                park(d, ParkReason::ApplyFailed);
+            } else {
+                d.state.timers.set(Timer::Retry, d.now.due_after(TRY_AGAIN));
+            }
+        }
+        IntentOutcome::Cancelled | IntentOutcome::NoContainer => {
+            if intent.cause.by != CauseBy::Operator && outcome == IntentOutcome::Cancelled {
+                d.state.exclusions.insert(intent.to.clone(), now.plus(EXCLUSIONS[0]));
+            }
+            d.state.timers.set(Timer::Retry, d.now.due_after(LOOK_LATER));
+        }
+        IntentOutcome::UnderWay | IntentOutcome::Ready | IntentOutcome::NotReady | IntentOutcome::NotRunning => {}
+    }
+    reporting::judge_held(d);
+}
+
+/// The target cannot be used after all: another one is picked at once (D3).
+pub(super) fn target_lost(d: &mut Deciding<'_>, reason: String) {
+    let Some(intent) = close(d, IntentOutcome::Cancelled, Some(reason)) else { return };
+    d.state.exclusions.insert(intent.to.clone(), d.wall().plus(EXCLUSIONS[0]));
+    if intent.plan == Plan::Recover {
+        d.state.is_up = false;
+    }
+    reporting::judge_held(d);
+    if !d.state.phase.is_switching() {
+        d.act(Action::Look);
+    }
+}
+
+/// Ends an intent whose credential is in place: its generation is current from now on, whatever the outcome.
+pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) {
+    let was_exhausted = matches!(d.state.phase.rest(), Rest::Exhausted { .. });
+    let Some(intent) = close(d, outcome, reason) else { return };
+    let now = d.wall();
+    let is_new = intent.generation > d.state.generation();
+    if is_new {
+        let replaces = d.state.generation();
+        let assignment = Assignment { subscription: intent.to.clone(), generation: intent.generation, since: now };
+        d.state.assignment = Some(assignment.clone());
+        if let Some(issued) = d.state.recent.iter_mut().rev().find(|issued| issued.generation == intent.generation) {
+            issued.is_used = true;
+        }
+        d.change(Change::Assigned { agent: d.state.name.clone(), assignment, replaces });
+        anywhere::clear_trouble(d);
+        d.state.phase = Phase::Serving;
+    }
+    d.state.is_up = true;
+    d.state.apply_failures = 0;
+    d.state.exclusions.remove(&intent.to);
+    if intent.plan == Plan::Switch {
+        d.state.switched_at = Some(now);
+        d.state.timers.set(Timer::Settle, d.now.due_after(d.policy.settle));
+        let from = intent.from.as_ref().map_or("nothing", |from| from.as_str());
+        let text = format!("{} moved from {from} to {}: {outcome}", d.state.name, intent.to);
+        serving::notify(d, NotifyEvent::Switch, &format!("switch-{}", intent.id.number), text);
+        if was_exhausted {
+            selecting::recovered(d);
+        }
+    }
+    reporting::judge_held(d);
+    if matches!(d.state.phase, Phase::Serving) && d.state.trouble.is_some() {
+        serving::reconsider(d);
+    }
+}
+
+/// The credential is in place and the agent cannot be made to run on it: a person has to look.
+pub(super) fn stuck(d: &mut Deciding<'_>, reason: String) {
+    complete(d, IntentOutcome::NotReady, Some(reason));
+    if !d.state.phase.is_switching() {
+        park(d, ParkReason::ApplyFailed);
+    }
+}
+
+/// Closes the open intent; the agent rests where it rested before.
+fn close(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) -> Option<Intent> {
+    let rest = d.state.phase.rest();
+    let (intent, marks, restarts) = match std::mem::replace(&mut d.state.phase, rest.into()) {
+        Phase::Draining(draining) => (draining.intent, IntentMarks::default(), 0),
+        Phase::Applying(applying) => {
+            debug_assert!(!outcome.is_delivered() || applying.delivered.is_some() || applying.step != Step::Delivering);
+            (applying.intent, applying.marks, applying.restarts)
+        }
+        other @ (Phase::Serving | Phase::Selecting(_) | Phase::Exhausted { .. } | Phase::Parked { .. }) => {
+            d.state.phase = other;
+            return None;
+        }
+    };
+    d.state.timers.stop(Timer::Retry);
+    d.state.obstacle = None;
+    // The effect under way, if any, is about an intent that has ended: its outcome is stale.
+    d.state.attempt = d.state.attempt.wrapping_add(1);
+    let end =
+        IntentEnd { id: intent.id.clone(), outcome, finished_at: d.wall(), marks, turns_cut_off: 0, restarts, reason };
+    d.state.last = Some(IntentRecord { intent: intent.clone(), end: Some(end.clone()) });
+    d.change(Change::IntentClosed(end));
+    d.save();
+    if let Phase::Exhausted { earliest, .. } = d.state.phase {
+        // Its wake-up was put aside when the intent was opened.
+        let wake = earliest.map_or_else(|| d.wall().plus(LOOK_LATER), |at| at.max(d.wall().plus(TRY_AGAIN)));
+        d.state.timers.set(Timer::Wake, crate::domain::Due::At(wake));
+    }
+    Some(intent)
+}
+
+pub(super) fn park(d: &mut Deciding<'_>, reason: ParkReason) {
+    let now = d.wall();
+    d.state.phase = Phase::Parked { reason, since: now };
+    for timer in [Timer::Wake, Timer::Brake, Timer::Retry] {
+        d.state.timers.stop(timer);
+    }
+    d.save();
+    let text = format!("{} waits for a person: {reason}", d.state.name);
+    serving::notify(d, NotifyEvent::Parked, &format!("parked-{}", now.0), text);
+}

@@ -1,0 +1,55 @@
+//! Exhausted: nobody to move to. It waits for the earliest reset, or for the pool to have something new.
+
+use super::anywhere::Inner;
+use super::deciding::Deciding;
+use super::event::{Action, EffectOutcome, IgnoreReason, Refusal};
+use super::reporting::{self, Finding};
+use super::selecting;
+use super::serving;
+use super::state::Phase;
+use crate::domain::{Cause, CauseBy, Outcome};
+use crate::machine::pool::Wanted;
+use crate::machine::timer::Timer;
+
+pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
+    match event {
+        Inner::Began => d.act(Action::Look),
+        Inner::Failing(failing) => {
+            let Phase::Exhausted { earliest, .. } = d.state.phase else { return d.ignore(IgnoreReason::NotNow) };
+            let finding = if d.state.pause.is_some() {
+                Finding::of(Outcome::Recorded).because("the agent is paused")
+            } else {
+                Finding::of(Outcome::Exhausted).until(earliest, d.wall()).earliest(earliest)
+            };
+            reporting::settle(d, failing.waiting, finding);
+        }
+        Inner::Switch { ticket, wanted, cause } => d.select(wanted, cause, None, Some(ticket)),
+        Inner::Cancel { ticket } => d.refuse(ticket, Refusal::NoSwitch),
+        Inner::Unpark { ticket } => d.refuse(ticket, Refusal::NotParked),
+        Inner::Picked(_) => {
+            d.release();
+            d.ignore(IgnoreReason::NotNow);
+        }
+        Inner::PoolChanged | Inner::Timer(_) | Inner::Reconsider => wake(d),
+        Inner::Outcome(EffectOutcome::Seen(seen)) => serving::see(d, seen),
+        Inner::Outcome(
+            EffectOutcome::Preflight(_)
+            | EffectOutcome::Delivered(_)
+            | EffectOutcome::Restarted(_)
+            | EffectOutcome::Ready(_),
+        ) => d.ignore(IgnoreReason::NotNow),
+    }
+}
+
+/// Asks the pool again: the subscription that the agent has counts as well, and needs no restart.
+fn wake(d: &mut Deciding<'_>) {
+    if !selecting::is_open(d) {
+        // A gate without a timer of its own is opened by whoever closed it; the wake-up stays armed beside it.
+        let again = d.now.due_after(std::time::Duration::from_secs(60));
+        if d.state.timers.get(Timer::Wake).is_none() && d.state.timers.get(Timer::Brake).is_none() {
+            d.state.timers.set(Timer::Wake, again);
+        }
+        return;
+    }
+    d.select(Wanted::Any, Cause::of(CauseBy::Wake), None, None);
+}

@@ -1,0 +1,49 @@
+//! Parked: the agent waits for a person. Failures are recorded; nothing is done.
+
+use super::anywhere::Inner;
+use super::deciding::Deciding;
+use super::event::{Action, EffectOutcome, IgnoreReason, Refusal, Reply};
+use super::reporting::{self, Finding};
+use super::serving;
+use super::state::Phase;
+use crate::domain::{Outcome, Rest};
+
+pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
+    match event {
+        Inner::Began => d.act(Action::Look),
+        Inner::Failing(failing) => {
+            reporting::settle(d, failing.waiting, Finding::of(Outcome::Recorded).because("the agent is parked"));
+        }
+        Inner::Switch { ticket, wanted, cause } => d.select(wanted, cause, None, Some(ticket)),
+        Inner::Cancel { ticket } => d.refuse(ticket, Refusal::NoSwitch),
+        Inner::Unpark { ticket } => {
+            free(d);
+            d.reply(ticket, Reply::Done);
+            // Seeing how the agent is comes first; what is to be done about its trouble follows from that.
+            d.act(Action::Look);
+        }
+        Inner::Picked(_) => {
+            d.release();
+            d.ignore(IgnoreReason::NotNow);
+        }
+        Inner::Outcome(EffectOutcome::Seen(seen)) => serving::see(d, seen),
+        Inner::Timer(crate::machine::timer::Timer::Retry) => d.act(Action::Look),
+        Inner::PoolChanged
+        | Inner::Timer(_)
+        | Inner::Reconsider
+        | Inner::Outcome(
+            EffectOutcome::Preflight(_)
+            | EffectOutcome::Delivered(_)
+            | EffectOutcome::Restarted(_)
+            | EffectOutcome::Ready(_),
+        ) => d.ignore(IgnoreReason::NotNow),
+    }
+}
+
+/// A person has seen to it: what was held against the agent's attempts is forgotten.
+fn free(d: &mut Deciding<'_>) {
+    d.state.phase = Phase::from(Rest::Serving);
+    d.state.apply_failures = 0;
+    d.state.exclusions.clear();
+    d.save();
+}

@@ -1,0 +1,259 @@
+//! Failure reports: recorded always, answered always, acted on only if they are about the present.
+
+use std::time::Duration;
+
+use super::anywhere::{Inner, inner};
+use super::deciding::Deciding;
+use super::event::Reply;
+use super::state::{Phase, Ticket, Waiting};
+use crate::domain::{
+    AgentRecord, Answer, AnswerSwitch, Change, Cooldown, Deferred, FailureId, FailureKind, FailureRecord, Generation,
+    IntentOutcome, Outcome, Report, Stamp, SubscriptionName, Trouble, Wall,
+};
+use crate::machine::attribution::{Attribution, judge};
+use crate::machine::cooldown;
+
+/// A failure of the present assignment: its cooldown is noted, what to do about it is up to the phase.
+pub(super) struct Failing {
+    /// Whom to answer; absent when a deferred report is judged, which was answered long ago.
+    pub(super) waiting: Waited,
+    /// What has failed; absent for an agent without an assignment.
+    pub(super) subscription: Option<SubscriptionName>,
+    /// The cooldown it causes.
+    pub(super) cooldown: Option<Cooldown>,
+}
+
+/// Who waits for what comes of a failure.
+pub(super) enum Waited {
+    /// A reporter.
+    Reporter(Waiting),
+    /// Nobody: the record of a deferred report is brought up to date.
+    Record {
+        /// The record.
+        failure: FailureId,
+        /// The generation it is held against.
+        generation: Option<Generation>,
+    },
+}
+
+pub(super) fn handle(d: &mut Deciding<'_>, ticket: Ticket, report: Report, digest: u64, stamp: &Stamp, count: u64) {
+    let attribution = judge(stamp, &d.state);
+    let id = d.state.next_failure();
+    d.save();
+    let (subscription, generation) = whose(d, &attribution, &report);
+    let record = FailureRecord {
+        id: id.clone(),
+        report: report.id.clone().map(|report| (report, digest)),
+        at: d.wall(),
+        observed_at: report.observed_at,
+        kind: report.kind,
+        outcome: Outcome::Recorded,
+        subscription: subscription.clone(),
+        generation,
+        model: report.model.clone(),
+        window: report.window,
+        reset_at: report.reset_at,
+        reporter: report.reporter,
+        sender: report.sender.clone(),
+        reason: report.reason.clone(),
+        count,
+        answer: None,
+    };
+    let waiting = Waiting { ticket, record, stamp: stamp.clone() };
+    if !report.kind.moves() {
+        return settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Ignored));
+    }
+    match attribution {
+        Attribution::Stale { .. } => settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Stale)),
+        Attribution::Held => defer(d, waiting, report, Outcome::Held),
+        Attribution::Ambiguous => defer(d, waiting, report, Outcome::Ambiguous),
+        Attribution::Repeat if matches!(d.state.phase, Phase::Selecting(_)) => {
+            let failing = Failing { waiting: Waited::Reporter(waiting), subscription: None, cooldown: None };
+            inner(d, Inner::Failing(Box::new(failing)));
+        }
+        Attribution::Repeat => settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Repeat)),
+        Attribution::Current => {
+            let failing = blame(d, &report, id, subscription, Waited::Reporter(waiting));
+            inner(d, Inner::Failing(Box::new(failing)));
+        }
+    }
+}
+
+/// Judges the reports that were held until the switch ended.
+pub(super) fn judge_held(d: &mut Deciding<'_>) {
+    judge_deferred(d, Outcome::Held);
+}
+
+/// Judges the reports that named nothing and came soon after a switch: now they are the present's (A5).
+pub(super) fn judge_ambiguous(d: &mut Deciding<'_>) {
+    if d.state.phase.is_switching() {
+        return;
+    }
+    let current = d.state.assignment.as_ref().map(|assignment| assignment.generation);
+    for deferred in d.state.deferred.iter_mut().filter(|deferred| deferred.outcome == Outcome::Ambiguous) {
+        if let Some(generation) = current {
+            deferred.stamp = Stamp::Generation(generation);
+        }
+    }
+    judge_deferred(d, Outcome::Ambiguous);
+}
+
+fn judge_deferred(d: &mut Deciding<'_>, which: Outcome) {
+    let (due, rest): (Vec<Deferred>, Vec<Deferred>) =
+        std::mem::take(&mut d.state.deferred).into_iter().partition(|deferred| deferred.outcome == which);
+    d.state.deferred = rest;
+    for deferred in due {
+        let attribution = judge(&deferred.stamp, &d.state);
+        let (subscription, generation) = whose(d, &attribution, &deferred.report);
+        let waiting = Waited::Record { failure: deferred.failure.clone(), generation };
+        match attribution {
+            Attribution::Current => {
+                let failing = blame(d, &deferred.report, deferred.failure.clone(), subscription, waiting);
+                inner(d, Inner::Failing(Box::new(failing)));
+            }
+            Attribution::Held | Attribution::Repeat => settle(d, waiting, Finding::of(Outcome::Repeat)),
+            Attribution::Stale { .. } | Attribution::Ambiguous => settle(d, waiting, Finding::of(Outcome::Stale)),
+        }
+    }
+}
+
+/// The subscription and generation that a report is booked on: never another one than it ran on (A3).
+fn whose(
+    d: &Deciding<'_>,
+    attribution: &Attribution,
+    report: &Report,
+) -> (Option<SubscriptionName>, Option<Generation>) {
+    match attribution {
+        Attribution::Stale { generation, subscription } => {
+            (subscription.clone().or_else(|| report.subscription.clone()), *generation)
+        }
+        Attribution::Held => match d.state.phase.intent() {
+            Some(intent) => (Some(intent.to.clone()), Some(intent.generation)),
+            None => (report.subscription.clone(), report.generation),
+        },
+        Attribution::Current if d.state.assignment.is_some() => {
+            (d.state.subscription().cloned(), Some(d.state.generation()))
+        }
+        Attribution::Current | Attribution::Repeat | Attribution::Ambiguous => {
+            (report.subscription.clone(), report.generation)
+        }
+    }
+}
+
+/// Notes the cooldown that a failure of the present assignment causes.
+fn blame(
+    d: &mut Deciding<'_>,
+    report: &Report,
+    failure: FailureId,
+    subscription: Option<SubscriptionName>,
+    waiting: Waited,
+) -> Failing {
+    let now = d.wall();
+    let cooldown = subscription
+        .as_ref()
+        .map(|subscription| cooldown::from_report(&d.state.name, subscription, report, failure.clone(), now, d.policy));
+    let until = cooldown.as_ref().map_or_else(
+        || cooldown::until(report.kind, report.window, report.reset_at, now, d.policy),
+        |cooldown| cooldown.until,
+    );
+    // Two statements about one subscription: the longer one tells when it is worth coming back.
+    let longer = d.state.trouble.as_ref().is_none_or(|known| match (known.until, until) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(known), Some(until)) => until > known,
+    });
+    if longer {
+        let observed_at = report.observed_at.unwrap_or(now).min(now);
+        d.state.trouble = Some(Trouble { kind: report.kind, failure: Some(failure), observed_at, until });
+        d.save();
+    }
+    if let Some(cooldown) = &cooldown {
+        d.change(Change::CooldownSet(cooldown.clone()));
+    }
+    Failing { waiting, subscription, cooldown }
+}
+
+/// Keeps a report until it can be judged; beyond the bound the oldest one is answered for good.
+fn defer(d: &mut Deciding<'_>, waiting: Waiting, report: Report, outcome: Outcome) {
+    if d.state.deferred.len() >= AgentRecord::DEFERRED_MAX {
+        let oldest = d.state.deferred.remove(0);
+        d.change(Change::FailureJudged { id: oldest.failure, outcome: Outcome::Stale, generation: None });
+    }
+    let deferred = Deferred { failure: waiting.record.id.clone(), report, stamp: waiting.stamp.clone(), outcome };
+    d.state.deferred.push(deferred);
+    settle(d, Waited::Reporter(waiting), Finding::of(outcome));
+}
+
+/// What a report came to, with what the reporter needs to know.
+pub(super) struct Finding {
+    outcome: Outcome,
+    retry_after: Option<Duration>,
+    earliest_reset: Option<Wall>,
+    reason: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn of(outcome: Outcome) -> Self {
+        Self { outcome, retry_after: None, earliest_reset: None, reason: None }
+    }
+
+    pub(super) fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    pub(super) fn until(mut self, at: Option<Wall>, now: Wall) -> Self {
+        self.retry_after = at.map(|at| at.since(now));
+        self
+    }
+
+    pub(super) fn earliest(mut self, at: Option<Wall>) -> Self {
+        self.earliest_reset = at;
+        self
+    }
+}
+
+/// Records what a report came to, and answers.
+pub(super) fn settle(d: &mut Deciding<'_>, waited: Waited, verdict: Finding) {
+    let waiting = match waited {
+        Waited::Reporter(waiting) => waiting,
+        Waited::Record { failure, generation } => {
+            return d.change(Change::FailureJudged { id: failure, outcome: verdict.outcome, generation });
+        }
+    };
+    let mut record = waiting.record;
+    record.outcome = verdict.outcome;
+    let names_switch = matches!(verdict.outcome, Outcome::Switching | Outcome::Repeat | Outcome::Held);
+    let switch = d.state.phase.intent().filter(|_| names_switch).map(|intent| AnswerSwitch {
+        id: intent.id.clone(),
+        from: intent.from.clone(),
+        to: intent.to.clone(),
+        generation: intent.generation,
+        outcome: IntentOutcome::UnderWay,
+    });
+    let reason = verdict.reason.or_else(|| reason_for(record.kind, record.reason.as_deref()));
+    let answer = Answer {
+        outcome: verdict.outcome,
+        duplicate: false,
+        failure: Some(record.id.clone()),
+        kind: record.kind,
+        agent: d.state.name.clone(),
+        subscription: record.subscription.clone(),
+        generation: record.generation,
+        switch,
+        retry_after: verdict.retry_after,
+        earliest_reset: verdict.earliest_reset,
+        reason,
+    };
+    record.answer = record.report.is_some().then(|| Box::new(answer.clone()));
+    d.change(Change::FailureRecorded(record));
+    d.reply(waiting.ticket, Reply::Report(Box::new(answer)));
+}
+
+fn reason_for(kind: FailureKind, classified: Option<&str>) -> Option<String> {
+    match (kind.moves(), classified) {
+        (_, Some(classified)) => Some(classified.to_owned()),
+        (false, None) => Some(format!("{kind} never moves an agent")),
+        (true, None) => None,
+    }
+}

@@ -1,0 +1,248 @@
+//! Serving: the agent works, or waits until it may be moved. Here it is decided whether a trouble moves it.
+
+use std::time::Duration;
+
+use super::anywhere::{Inner, clear_trouble};
+use super::deciding::Deciding;
+use super::event::{Action, EffectOutcome, IgnoreReason, Obstacle, Refusal};
+use super::reporting::{self, Failing, Finding};
+use super::selecting;
+use super::state::Phase;
+use crate::domain::{
+    Assignment, Cause, CauseBy, Change, Delivered, Due, Generation, Issued, Notification, NotifyEvent, Outcome,
+    RuntimeState, Sighting, SubscriptionName, Wall,
+};
+use crate::machine::policy::RuntimeKind;
+use crate::machine::pool::Wanted;
+use crate::machine::timer::Timer;
+
+/// How soon an agent that cannot be looked at is looked at again, at first and at most.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// How soon a missing container is looked for again while a trouble waits for it.
+const LOOK_FOR_MISSING: Duration = Duration::from_secs(60);
+
+pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
+    match event {
+        Inner::Began => d.act(Action::Look),
+        Inner::Failing(failing) => fail(d, *failing),
+        Inner::Switch { ticket, wanted, cause } => d.select(wanted, cause, None, Some(ticket)),
+        Inner::Cancel { ticket } => d.refuse(ticket, Refusal::NoSwitch),
+        Inner::Unpark { ticket } => d.refuse(ticket, Refusal::NotParked),
+        Inner::Picked(_) => {
+            d.release();
+            d.ignore(IgnoreReason::NotNow);
+        }
+        Inner::PoolChanged => d.ignore(IgnoreReason::NothingNew),
+        Inner::Outcome(EffectOutcome::Seen(seen)) => see(d, seen),
+        Inner::Outcome(
+            EffectOutcome::Preflight(_)
+            | EffectOutcome::Delivered(_)
+            | EffectOutcome::Restarted(_)
+            | EffectOutcome::Ready(_),
+        ) => d.ignore(IgnoreReason::NotNow),
+        // Whatever was put off: first see how the agent is, then decide.
+        Inner::Timer(Timer::Retry) => d.act(Action::Look),
+        Inner::Timer(Timer::Wake) => wake(d),
+        Inner::Timer(Timer::Brake | Timer::Pause | Timer::Settle) | Inner::Reconsider => {
+            reconsider(d);
+        }
+    }
+}
+
+/// Why a trouble does not move the agent now.
+pub(super) enum Gate {
+    /// The config says: never act.
+    SwitchingOff,
+    /// An operator says: not now.
+    Paused,
+    /// An operator says: stay there.
+    Pinned,
+    /// The budget is used up until then.
+    Braked(Wall),
+    /// The reset is so near that it is waited for.
+    WaitOut(Wall),
+    /// Nothing stands in the way.
+    Open,
+}
+
+/// What stands between a trouble and a switch. Arms the timer that opens the gate again, if time does (B9).
+pub(super) fn gate(d: &mut Deciding<'_>) -> Gate {
+    let now = d.wall();
+    let until = d.state.trouble.as_ref().and_then(|trouble| trouble.until);
+    if !d.policy.switching {
+        return Gate::SwitchingOff;
+    }
+    if d.state.pause.is_some() {
+        return Gate::Paused;
+    }
+    if d.state.pin.is_some() {
+        if let Some(until) = until {
+            d.state.timers.set(Timer::Wake, Due::At(until));
+            d.save();
+        }
+        return Gate::Pinned;
+    }
+    if let Some(until) = until.filter(|until| until.since(now) <= d.policy.wait_out) {
+        d.state.timers.set(Timer::Wake, Due::At(until));
+        d.save();
+        return Gate::WaitOut(until);
+    }
+    if let Some(refill) = refill_at(d) {
+        if d.state.braked_until.replace(refill) != Some(refill) {
+            let text = format!("{} has used up its switches and stays where it is until they refill", d.state.name);
+            notify(d, NotifyEvent::Braked, &format!("braked-{}", refill.0), text);
+        }
+        d.state.timers.set(Timer::Brake, Due::At(refill));
+        d.save();
+        return Gate::Braked(refill);
+    }
+    d.state.braked_until = None;
+    Gate::Open
+}
+
+/// When the budget lets the agent switch again; `None` if it may now. Forgets what is older than the span.
+fn refill_at(d: &mut Deciding<'_>) -> Option<Wall> {
+    let (budget, now) = (d.policy.budget, d.wall());
+    d.state.budget.retain(|at| at.plus(budget.per) > now);
+    let over = d.state.budget.len().checked_sub(budget.switches as usize)?;
+    Some(d.state.budget.get(over).map_or_else(|| now.plus(budget.per), |at| at.plus(budget.per)))
+}
+
+/// A failure of the present assignment.
+fn fail(d: &mut Deciding<'_>, failing: Failing) {
+    let now = d.wall();
+    let Failing { waiting, subscription, cooldown } = failing;
+    let finding = match gate(d) {
+        Gate::SwitchingOff => Finding::of(Outcome::Recorded).because("switching is off"),
+        Gate::Paused => Finding::of(Outcome::Recorded).because("the agent is paused"),
+        Gate::Pinned => Finding::of(Outcome::Recorded).because("the agent is pinned"),
+        Gate::Braked(until) => Finding::of(Outcome::Braked).until(Some(until), now),
+        Gate::WaitOut(until) => Finding::of(Outcome::Waiting).until(Some(until), now).earliest(Some(until)),
+        Gate::Open => {
+            let cause = cause_of_trouble(d);
+            d.select(Wanted::Another, cause, subscription.map(|name| (name, cooldown)), None);
+            return selecting::wait(d, waiting);
+        }
+    };
+    reporting::settle(d, waiting, finding);
+}
+
+/// Looks again at a trouble that is known: moves the agent if nothing stands in the way any more.
+pub(super) fn reconsider(d: &mut Deciding<'_>) {
+    let Some(trouble) = &d.state.trouble else { return d.ignore(IgnoreReason::NothingNew) };
+    if trouble.until.is_some_and(|until| until <= d.wall()) {
+        return clear_trouble(d);
+    }
+    match gate(d) {
+        Gate::SwitchingOff | Gate::Paused | Gate::Pinned | Gate::Braked(_) | Gate::WaitOut(_) => {}
+        Gate::Open => {
+            let cause = cause_of_trouble(d);
+            d.select(Wanted::Any, cause, None, None);
+        }
+    }
+}
+
+/// The wait for the present subscription's own reset is over: it serves again, no restart (C8, F3).
+fn wake(d: &mut Deciding<'_>) {
+    reconsider(d);
+}
+
+pub(super) fn cause_of_trouble(d: &Deciding<'_>) -> Cause {
+    match &d.state.trouble {
+        Some(trouble) => {
+            Cause { kind: Some(trouble.kind), failure: trouble.failure.clone(), ..Cause::of(CauseBy::Failure) }
+        }
+        None => Cause::of(CauseBy::Wake),
+    }
+}
+
+/// Takes note of a look while the agent rests; used by every phase that rests.
+pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
+    let sighting = match seen {
+        Ok(sighting) => sighting,
+        Err(obstacle) => {
+            d.state.looks_failed = d.state.looks_failed.saturating_add(1);
+            d.state.obstacle = Some(obstacle.text);
+            if let Some(sighting) = &mut d.state.sighting {
+                sighting.state = RuntimeState::Unknown;
+            }
+            let wait = backoff(d.state.looks_failed, LOOK_AGAIN);
+            d.state.timers.set(Timer::Retry, d.now.due_after(wait));
+            return;
+        }
+    };
+    d.state.looks_failed = 0;
+    d.state.obstacle = None;
+    d.state.sighting = Some(sighting.clone());
+    match d.policy.runtime {
+        RuntimeKind::Process if !d.state.is_up => return bring_up(d),
+        RuntimeKind::Container if d.state.assignment.is_none() => adopt(d, &sighting),
+        RuntimeKind::Process | RuntimeKind::Container => {}
+    }
+    if d.state.trouble.is_none() || !matches!(d.state.phase, Phase::Serving) {
+        return;
+    }
+    if sighting.state == RuntimeState::Missing {
+        d.state.timers.set(Timer::Retry, d.now.due_after(LOOK_FOR_MISSING));
+    } else {
+        reconsider(d);
+    }
+}
+
+/// A process agent lives with the daemon: it is started on what it had, or on the best there is.
+fn bring_up(d: &mut Deciding<'_>) {
+    d.state.is_up = true;
+    let cause = Cause::of(CauseBy::Recovery);
+    match d.state.subscription().cloned().filter(|has| d.policy.subscriptions.contains(has)) {
+        Some(has) => selecting::recover(d, has, cause),
+        None => d.select(Wanted::Any, cause, None, None),
+    }
+}
+
+/// First sight of a container (A10): what runs is taken as it is. What does not run yet and has nothing is
+/// given a credential, so that it has one when somebody starts it.
+fn adopt(d: &mut Deciding<'_>, sighting: &Sighting) {
+    match (&sighting.delivered, sighting.state) {
+        (Delivered::Subscription(subscription), _) => assign_as_found(d, subscription.clone()),
+        (Delivered::Nothing, RuntimeState::Stopped) if d.policy.switching && d.state.pause.is_none() => {
+            d.select(Wanted::Any, Cause::of(CauseBy::Recovery), None, None);
+        }
+        (
+            Delivered::Nothing | Delivered::Unrecognised | Delivered::Hidden,
+            RuntimeState::Running | RuntimeState::Stopped | RuntimeState::Missing | RuntimeState::Unknown,
+        ) => {}
+    }
+}
+
+fn assign_as_found(d: &mut Deciding<'_>, subscription: SubscriptionName) {
+    let replaces = d.state.generation();
+    d.state.issued = d.state.issued.next();
+    let generation: Generation = d.state.issued;
+    let assignment = Assignment { subscription: subscription.clone(), generation, since: d.wall() };
+    d.state.recent.push(Issued { generation, subscription, is_used: true });
+    d.state.assignment = Some(assignment.clone());
+    d.change(Change::Assigned { agent: d.state.name.clone(), assignment, replaces });
+    d.save();
+}
+
+/// A message for people about the agent as it is now; the id is the agent's and the event's own.
+pub(super) fn notify(d: &mut Deciding<'_>, event: NotifyEvent, id: &str, text: String) {
+    let notification = Notification {
+        id: format!("{}-{id}", d.state.name),
+        event,
+        at: d.wall(),
+        agent: d.state.name.clone(),
+        subscription: d.state.subscription().cloned(),
+        generation: d.state.assignment.as_ref().map(|assignment| assignment.generation),
+        intent: d.state.phase.intent().map(|intent| intent.id.clone()),
+        text,
+    };
+    d.change(Change::Notified(notification));
+}
+
+/// Doubles from the first wait to the longest.
+pub(super) fn backoff(failures: u32, (first, longest): (Duration, Duration)) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    first.saturating_mul(1 << doublings).min(longest)
+}

@@ -1,0 +1,116 @@
+//! Whose failure is it? (rules A1 to A5, A7, A8)
+//!
+//! Twice: [`stamp`] when a report arrives, against what is true at that moment; [`judge`] when it is handled, for
+//! the generation may have moved while it waited. A report about the past can never touch the present: that is
+//! what keeps a burst of failures from walking an agent through every subscription.
+//!
+//! Tests: below, and the table of `tests/transition_table.rs`.
+
+use super::agent::AgentState;
+use super::policy::Policy;
+use crate::domain::{Generation, Report, Stamp, SubscriptionName, Wall};
+
+/// Why a report can be about nothing that ever was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StampError {
+    /// The generation was never issued.
+    #[error("generation {given} was never issued: the highest is {highest}")]
+    NeverIssued {
+        /// What the report says.
+        given: Generation,
+        /// The highest that was issued.
+        highest: Generation,
+    },
+    /// The generation ran on another subscription than the one named beside it.
+    #[error("generation {generation} ran on \"{ran_on}\", not on \"{named}\"")]
+    Mismatch {
+        /// What the report says.
+        generation: Generation,
+        /// Where that generation ran.
+        ran_on: SubscriptionName,
+        /// What the report says.
+        named: SubscriptionName,
+    },
+}
+
+/// Whose failure a report is, at the moment it is handled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attribution {
+    /// The current assignment's, or that of an agent without one.
+    Current,
+    /// An older one's: nothing present is touched.
+    Stale {
+        /// The generation it ran in, if that is known.
+        generation: Option<Generation>,
+        /// The subscription it ran on, if that is known.
+        subscription: Option<SubscriptionName>,
+    },
+    /// That of the generation being applied: it waits for the outcome.
+    Held,
+    /// Nobody's in particular, while a switch is under way.
+    Repeat,
+    /// Nobody's in particular, soon after a switch.
+    Ambiguous,
+}
+
+/// Stamps a report with the work it is about, as far as that can be told.
+///
+/// # Errors
+/// If it names a generation that was never issued, or one that ran on another subscription than it says.
+pub fn stamp(report: &Report, state: &AgentState, policy: &Policy, now: Wall) -> Result<Stamp, StampError> {
+    if let Some(given) = report.generation {
+        if given > state.issued || given == Generation::NONE {
+            return Err(StampError::NeverIssued { given, highest: state.issued });
+        }
+        if let (Some(ran_on), Some(named)) = (state.subscription_of(given), &report.subscription)
+            && ran_on != named
+        {
+            return Err(StampError::Mismatch { generation: given, ran_on: ran_on.clone(), named: named.clone() });
+        }
+        return Ok(Stamp::Generation(given));
+    }
+    let pending = state.phase.intent();
+    if let Some(named) = &report.subscription {
+        let runs_on_it = state.assignment.as_ref().filter(|assignment| &assignment.subscription == named);
+        return Ok(match (runs_on_it, pending) {
+            (Some(current), _) if report.observed_at.is_none_or(|at| at >= current.since) => {
+                Stamp::Generation(current.generation)
+            }
+            (_, Some(intent)) if &intent.to == named => Stamp::Generation(intent.generation),
+            (None, None) if state.assignment.is_none() => Stamp::Unassigned,
+            (Some(_) | None, _) => Stamp::Elsewhere(named.clone()),
+        });
+    }
+    if state.phase.is_switching() {
+        return Ok(Stamp::DuringSwitch);
+    }
+    let Some(current) = &state.assignment else { return Ok(Stamp::Unassigned) };
+    let is_settled = state.switched_at.is_none_or(|at| at.plus(policy.settle) <= now);
+    Ok(if is_settled { Stamp::Generation(current.generation) } else { Stamp::Unsettled })
+}
+
+/// Holds a stamped report against the state as it is now.
+#[must_use]
+pub fn judge(stamp: &Stamp, state: &AgentState) -> Attribution {
+    let current = state.assignment.as_ref().map(|assignment| assignment.generation);
+    let pending = state.phase.intent().map(|intent| intent.generation);
+    let older = |generation: Option<Generation>| Attribution::Stale {
+        subscription: generation.and_then(|number| state.subscription_of(number)).cloned(),
+        generation,
+    };
+    match stamp {
+        // An intent that brings the current generation up again is about it as well: judged when it has.
+        Stamp::Generation(generation) if Some(*generation) == pending => Attribution::Held,
+        Stamp::Generation(generation) if Some(*generation) == current => Attribution::Current,
+        Stamp::Generation(generation) => older(Some(*generation)),
+        Stamp::Elsewhere(named) => {
+            Attribution::Stale { generation: state.last_generation_on(named), subscription: Some(named.clone()) }
+        }
+        Stamp::DuringSwitch => Attribution::Repeat,
+        Stamp::Unsettled if state.phase.is_switching() => Attribution::Repeat,
+        Stamp::Unsettled => Attribution::Ambiguous,
+        Stamp::Unassigned if state.phase.is_switching() => Attribution::Repeat,
+        Stamp::Unassigned if current.is_none() => Attribution::Current,
+        Stamp::Unassigned => older(None),
+    }
+}

@@ -1,0 +1,133 @@
+//! What must always hold, as predicates: one source for unit tests, properties, the model, debug assertions and
+//! a counter in production.
+//!
+//! | id | what |
+//! |---|---|
+//! | INV-1 | at most one effective restart per intent |
+//! | INV-2 | an agent with a trouble is switching, has a wake-up time, or is parked, paused, pinned or switched off |
+//! | INV-3 | generations only grow; the current one was issued and used |
+//! | INV-4 | a switch goes somewhere else than it comes from |
+//! | INV-5 | an exhausted agent has a wake-up time or a brake |
+//! | INV-6 | no queue exceeds its bound |
+//! | INV-7 | an intent past the point of no return has something delivered or is delivering |
+//! | INV-8 | a reservation belongs to one agent (by construction of the pool) |
+//! | INV-9 | nothing cooling is picked unforced (checked where a pick is made) |
+
+use super::agent::{AgentState, Phase, Step};
+use super::policy::Policy;
+use super::timer::Timer;
+use crate::domain::{AgentRecord, Plan};
+
+/// A broken invariant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// INV-1
+    OneRestart,
+    /// INV-2
+    NobodyForgotten,
+    /// INV-3
+    GenerationsGrow,
+    /// INV-4
+    SwitchMoves,
+    /// INV-5
+    ExhaustedWakes,
+    /// INV-6
+    Bounded,
+    /// INV-7
+    DeliveredFirst,
+}
+
+impl Invariant {
+    /// The number by which tests and the documentation know it.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::OneRestart => "INV-1",
+            Self::NobodyForgotten => "INV-2",
+            Self::GenerationsGrow => "INV-3",
+            Self::SwitchMoves => "INV-4",
+            Self::ExhaustedWakes => "INV-5",
+            Self::Bounded => "INV-6",
+            Self::DeliveredFirst => "INV-7",
+        }
+    }
+}
+
+/// Every invariant that the state breaks.
+#[must_use]
+pub fn broken(state: &AgentState, policy: &Policy) -> Vec<Invariant> {
+    let checks = [
+        (Invariant::OneRestart, has_one_restart(state)),
+        (Invariant::NobodyForgotten, is_remembered(state, policy)),
+        (Invariant::GenerationsGrow, has_growing_generations(state)),
+        (Invariant::SwitchMoves, moves(state)),
+        (Invariant::ExhaustedWakes, wakes(state)),
+        (Invariant::Bounded, is_bounded(state)),
+        (Invariant::DeliveredFirst, is_delivered_first(state)),
+    ];
+    checks.into_iter().filter(|(_, holds)| !holds).map(|(invariant, _)| invariant).collect()
+}
+
+fn has_one_restart(state: &AgentState) -> bool {
+    match &state.phase {
+        Phase::Applying(applying) => applying.restarts <= 1,
+        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
+            true
+        }
+    }
+}
+
+fn is_remembered(state: &AgentState, policy: &Policy) -> bool {
+    let waits = [Timer::Wake, Timer::Brake, Timer::Retry].into_iter().any(|timer| state.timers.get(timer).is_some());
+    // A look under way right after the start decides what comes next.
+    let is_being_looked_at = state.sighting.is_none();
+    state.trouble.is_none()
+        || waits
+        || is_being_looked_at
+        || state.phase.is_switching()
+        || state.pause.is_some()
+        || state.pin.is_some()
+        || !policy.switching
+        || matches!(state.phase, Phase::Parked { .. })
+}
+
+fn has_growing_generations(state: &AgentState) -> bool {
+    let grows = state.recent.windows(2).all(|pair| pair[0].generation < pair[1].generation);
+    let is_issued = state.recent.last().is_none_or(|newest| newest.generation <= state.issued);
+    let is_current = state.assignment.as_ref().is_none_or(|current| {
+        current.generation <= state.issued
+            && state.recent.iter().all(|issued| issued.generation != current.generation || issued.is_used)
+    });
+    grows && is_issued && is_current
+}
+
+fn moves(state: &AgentState) -> bool {
+    state.phase.intent().is_none_or(|intent| {
+        intent.plan == Plan::Recover
+            || (intent.from.as_ref() != Some(&intent.to) && intent.generation > state.generation())
+    })
+}
+
+fn wakes(state: &AgentState) -> bool {
+    !matches!(state.phase, Phase::Exhausted { .. })
+        || state.timers.get(Timer::Wake).is_some()
+        || state.timers.get(Timer::Brake).is_some()
+}
+
+fn is_bounded(state: &AgentState) -> bool {
+    state.recent.len() <= AgentRecord::ISSUED_MAX
+        && state.budget.len() <= AgentRecord::BUDGET_MAX
+        && state.deferred.len() <= AgentRecord::DEFERRED_MAX
+}
+
+fn is_delivered_first(state: &AgentState) -> bool {
+    match &state.phase {
+        Phase::Applying(applying) => match applying.step {
+            Step::Delivering | Step::Looking => true,
+            Step::Restarting | Step::Verifying => applying.delivered.is_some(),
+        },
+        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
+            true
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! All subscriptions: who may use which now, and which one is picked.
+//!
+//! One predicate, two directions: [`evaluate`] gives a verdict on every subscription; *reserve* takes its first
+//! and marks it, *explain* shows all of it. They cannot disagree. The state is a fold over durable rows that
+//! others committed ([`PoolState::apply`]), plus reservations, which live in memory only: their durable form
+//! is the open intent.
+//!
+//! Invariants: a reservation belongs to one agent at most (INV-8); nothing cooling is ever picked unforced
+//! (INV-9, checked again in the model). Tests: below, `tests/machine_properties.rs`, `tests/model.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::policy::SubscriptionPolicy;
+use crate::domain::{
+    AgentName, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Fingerprint, Model, QuotaIdentity, Reach,
+    SubscriptionName, Wall,
+};
+
+/// What is known of a subscription's credential, and since when.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CredentialFact {
+    /// Its fingerprint if it can be read, else why not.
+    pub state: Result<Fingerprint, String>,
+    /// When that was found out.
+    pub at: Wall,
+}
+
+/// A place that an agent has been promised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reservation {
+    subscription: SubscriptionName,
+    /// The failure behind it, known here before it is committed.
+    evidence: Option<Cooldown>,
+}
+
+/// The pool: a fold over durable rows, and the reservations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PoolState {
+    subscriptions: BTreeMap<SubscriptionName, SubscriptionPolicy>,
+    credentials: BTreeMap<SubscriptionName, CredentialFact>,
+    cooldowns: BTreeMap<CooldownKey, Cooldown>,
+    assignments: BTreeMap<AgentName, SubscriptionName>,
+    reservations: BTreeMap<AgentName, Reservation>,
+}
+
+/// What the agent wants of the pool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// Any but the one it runs on.
+    Another,
+    /// The one it runs on if that serves again, else another.
+    Any,
+    /// This one.
+    This {
+        /// Which.
+        to: SubscriptionName,
+        /// Even if it is cooling, suspect or full.
+        force: bool,
+    },
+}
+
+/// The agent as far as a pick depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentView {
+    /// Its name.
+    pub agent: AgentName,
+    /// What it may use, in the order of the config.
+    pub allowed: Vec<SubscriptionName>,
+    /// The models it needs; empty means any.
+    pub models: Vec<Model>,
+    /// What it runs on.
+    pub current: Option<SubscriptionName>,
+    /// What has just failed under it, and the cooldown that this causes, not committed yet.
+    pub failing: Option<(SubscriptionName, Option<Cooldown>)>,
+    /// Targets that recently could not be applied, and until when they are left out.
+    pub exclusions: BTreeMap<SubscriptionName, Wall>,
+    /// What it wants.
+    pub wanted: Wanted,
+}
+
+/// Why a subscription cannot be picked for an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ineligible {
+    /// The config does not allow it to this agent.
+    NotAllowed,
+    /// The agent runs on it already.
+    Current,
+    /// It has just failed under this agent.
+    JustFailed,
+    /// Its credential has not been read yet, or cannot be.
+    CredentialUnreadable(String),
+    /// It is not to be used until then.
+    Cooling {
+        /// What went wrong.
+        kind: FailureKind,
+        /// Who said so.
+        source: CooldownSource,
+        /// Until when.
+        until: Wall,
+    },
+    /// It is not to be used until somebody acts.
+    Quarantined {
+        /// What went wrong.
+        kind: FailureKind,
+        /// Who said so.
+        source: CooldownSource,
+    },
+    /// As many agents run on it as may.
+    Full {
+        /// Agents on it or on their way to it.
+        agents: u32,
+        /// The most that may be.
+        agents_max: u32,
+    },
+    /// It could not be applied to this agent lately.
+    Excluded {
+        /// Until when it is left out.
+        until: Wall,
+    },
+    /// Another one was asked for.
+    NotWanted,
+}
+
+impl Ineligible {
+    /// A stable word for it.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::Current => "current",
+            Self::JustFailed => "just_failed",
+            Self::CredentialUnreadable(_) => "credential_unreadable",
+            Self::Cooling { .. } => "cooling",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Full { .. } => "full",
+            Self::Excluded { .. } => "excluded",
+            Self::NotWanted => "not_wanted",
+        }
+    }
+
+    /// When this reason ends by itself, if it does.
+    #[must_use]
+    pub const fn ends_at(&self) -> Option<Wall> {
+        match self {
+            Self::Cooling { until, .. } | Self::Excluded { until } => Some(*until),
+            Self::NotAllowed
+            | Self::Current
+            | Self::JustFailed
+            | Self::CredentialUnreadable(_)
+            | Self::Quarantined { .. }
+            | Self::Full { .. }
+            | Self::NotWanted => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Ineligible {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotAllowed => f.write_str("not allowed for this agent"),
+            Self::Current => f.write_str("the agent runs on it"),
+            Self::JustFailed => f.write_str("has just failed under this agent"),
+            Self::CredentialUnreadable(why) => write!(f, "credential not readable: {why}"),
+            Self::Cooling { kind, source, .. } => write!(f, "cooling after {kind} (by {source})"),
+            Self::Quarantined { kind, source } => write!(f, "quarantined after {kind} (by {source})"),
+            Self::Full { agents, agents_max } => write!(f, "full: {agents} of {agents_max} agents"),
+            Self::Excluded { .. } => f.write_str("could not be applied to this agent lately"),
+            Self::NotWanted => f.write_str("another one was asked for"),
+        }
+    }
+}
+
+/// The verdict on one subscription for one agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Which subscription.
+    pub subscription: SubscriptionName,
+    /// Whether another agent alone says that it has run out.
+    pub is_suspect: bool,
+    /// Agents on it or on their way to it, this one not counted.
+    pub agents: u32,
+    /// Why it cannot be picked; `None` if it can.
+    pub ineligible: Option<Ineligible>,
+}
+
+/// Every subscription with its verdict: the eligible ones first, the best at the head, then the others by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ranking {
+    /// The verdicts.
+    pub candidates: Vec<Candidate>,
+    /// When the first one that is left out for a time comes back.
+    pub earliest: Option<Wall>,
+}
+
+impl Ranking {
+    /// The one to pick.
+    #[must_use]
+    pub fn first(&self) -> Option<&SubscriptionName> {
+        self.candidates.first().filter(|best| best.ineligible.is_none()).map(|best| &best.subscription)
+    }
+
+    /// The verdict on one subscription.
+    #[must_use]
+    pub fn verdict(&self, subscription: &SubscriptionName) -> Option<&Candidate> {
+        self.candidates.iter().find(|candidate| &candidate.subscription == subscription)
+    }
+}
+
+/// The verdict on every subscription for this agent (rules D1, D2, E7). Same inputs, same ranking.
+#[must_use]
+pub fn evaluate(view: &AgentView, pool: &PoolState, now: Wall) -> Ranking {
+    let mut candidates: Vec<Candidate> =
+        pool.subscriptions.values().map(|subscription| pool.judge(view, subscription, now)).collect();
+    let is_kept =
+        |candidate: &Candidate| view.wanted == Wanted::Any && view.current.as_ref() == Some(&candidate.subscription);
+    candidates.sort_by(|a, b| {
+        let key = |candidate: &Candidate| {
+            (candidate.ineligible.is_some(), !is_kept(candidate), candidate.is_suspect, candidate.agents)
+        };
+        key(a).cmp(&key(b)).then_with(|| a.subscription.cmp(&b.subscription))
+    });
+    let earliest = candidates
+        .iter()
+        .filter(|candidate| view.allowed.contains(&candidate.subscription))
+        .filter_map(|candidate| match &candidate.ineligible {
+            // What has just failed comes back as well, when its cooldown ends.
+            Some(Ineligible::JustFailed) => pool.cooling(view, &candidate.subscription, now).and_then(|row| row.until),
+            Some(reason) => reason.ends_at(),
+            None => None,
+        })
+        .min();
+    Ranking { candidates, earliest }
+}
+
+impl PoolState {
+    /// A pool of these subscriptions, with nothing known about them yet.
+    #[must_use]
+    pub fn new(subscriptions: impl IntoIterator<Item = SubscriptionPolicy>) -> Self {
+        Self {
+            subscriptions: subscriptions.into_iter().map(|policy| (policy.name.clone(), policy)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Folds in a row that somebody committed.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::CooldownSet(cooldown) => {
+                self.cooldowns.insert(cooldown.key.clone(), cooldown.clone());
+            }
+            Change::CooldownLifted(key) => {
+                self.cooldowns.remove(key);
+            }
+            Change::Assigned { agent, assignment, .. } => {
+                self.assignments.insert(agent.clone(), assignment.subscription.clone());
+            }
+            Change::IntentOpened(intent) => {
+                self.reservations
+                    .insert(intent.id.agent.clone(), Reservation { subscription: intent.to.clone(), evidence: None });
+            }
+            Change::IntentClosed(end) => {
+                self.reservations.remove(&end.id.agent);
+            }
+            Change::FailureRecorded(_)
+            | Change::FailureCounted { .. }
+            | Change::FailureJudged { .. }
+            | Change::IntentDelivered { .. }
+            | Change::AgentSaved(..)
+            | Change::Notified(_)
+            | Change::CredentialSeen(..) => {}
+        }
+    }
+
+    /// Takes note of whether a subscription's credential can be read.
+    pub fn note_credential(&mut self, subscription: SubscriptionName, fact: CredentialFact) {
+        self.credentials.insert(subscription, fact);
+    }
+
+    /// Picks for an agent and marks the pick, so that the next pick counts it. An earlier mark of the same agent
+    /// is replaced; where the agent stays where it is, nothing is marked.
+    pub fn reserve(&mut self, view: &AgentView, now: Wall) -> Ranking {
+        let ranking = evaluate(view, self, now);
+        self.reservations.remove(&view.agent);
+        if let Some(subscription) = ranking.first().filter(|pick| Some(*pick) != view.current.as_ref()) {
+            let evidence = view.failing.as_ref().and_then(|(_, cooldown)| cooldown.clone());
+            self.reservations.insert(view.agent.clone(), Reservation { subscription: subscription.clone(), evidence });
+        }
+        ranking
+    }
+
+    /// Takes a mark back.
+    pub fn release(&mut self, agent: &AgentName) {
+        self.reservations.remove(agent);
+    }
+
+    /// Whether the agent's mark is still good: its credential readable and nothing learned against it since.
+    #[must_use]
+    pub fn confirm(&self, view: &AgentView, now: Wall) -> Option<Ineligible> {
+        let Wanted::This { to, .. } = &view.wanted else { return None };
+        evaluate(view, self, now).verdict(to).map_or(Some(Ineligible::NotAllowed), |verdict| verdict.ineligible.clone())
+    }
+
+    /// Removes cooldowns that have ended and returns them.
+    pub fn expire(&mut self, now: Wall) -> Vec<Cooldown> {
+        let (kept, ended) = std::mem::take(&mut self.cooldowns).into_iter().partition(|(_, row)| row.is_cooling(now));
+        self.cooldowns = kept;
+        let ended: BTreeMap<CooldownKey, Cooldown> = ended;
+        ended.into_values().collect()
+    }
+
+    /// When the next cooldown ends by itself.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Wall> {
+        self.cooldowns.values().filter_map(|row| row.until).min()
+    }
+
+    /// The subscriptions, by name.
+    pub fn subscriptions(&self) -> impl Iterator<Item = &SubscriptionPolicy> {
+        self.subscriptions.values()
+    }
+
+    /// What is known of a subscription's credential.
+    #[must_use]
+    pub fn credential(&self, subscription: &SubscriptionName) -> Option<&CredentialFact> {
+        self.credentials.get(subscription)
+    }
+
+    /// The subscription whose credential has this fingerprint.
+    #[must_use]
+    pub fn by_fingerprint(&self, fingerprint: &Fingerprint) -> Option<&SubscriptionName> {
+        self.credentials.iter().find(|(_, fact)| fact.state.as_ref() == Ok(fingerprint)).map(|(name, _)| name)
+    }
+
+    /// The agents on a subscription, not those on their way to it.
+    #[must_use]
+    pub fn agents_on(&self, subscription: &SubscriptionName) -> Vec<AgentName> {
+        self.assignments.iter().filter(|(_, on)| *on == subscription).map(|(agent, _)| agent.clone()).collect()
+    }
+
+    /// Every cooldown row that speaks of this subscription and has not ended.
+    pub fn rows_about<'a>(
+        &'a self,
+        subscription: &'a SubscriptionName,
+        now: Wall,
+    ) -> impl Iterator<Item = &'a Cooldown> {
+        let quota = self.subscriptions.get(subscription).map(|policy| policy.quota.clone());
+        self.rows().filter(move |row| row.is_cooling(now) && is_about(row, subscription, quota.as_ref()))
+    }
+
+    /// The cooldown that holds for everyone: a trusted word, or the same word from two agents (E7).
+    #[must_use]
+    pub fn cooling_for_all<'a>(&'a self, subscription: &'a SubscriptionName, now: Wall) -> Option<&'a Cooldown> {
+        let rows: Vec<&Cooldown> = self.rows_about(subscription, now).collect();
+        let trusted = rows.iter().copied().filter(|row| row.key.reach == Reach::All);
+        trusted.chain(corroborated(&rows)).max_by_key(|row| ends(row))
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Cooldown> {
+        self.cooldowns.values().chain(self.reservations.values().filter_map(|held| held.evidence.as_ref()))
+    }
+
+    fn judge(&self, view: &AgentView, subscription: &SubscriptionPolicy, now: Wall) -> Candidate {
+        let name = &subscription.name;
+        let agents = self.agents_heading_for(name, &view.agent);
+        let forced = matches!(&view.wanted, Wanted::This { to, force: true } if to == name);
+        let ineligible = if !view.allowed.contains(name) {
+            Some(Ineligible::NotAllowed)
+        } else if matches!(&view.wanted, Wanted::This { to, .. } if to != name) {
+            Some(Ineligible::NotWanted)
+        } else if view.wanted != Wanted::Any && !forced && view.current.as_ref() == Some(name) && view.failing.is_none()
+        {
+            Some(Ineligible::Current)
+        } else if let Err(why) = self.readable(name) {
+            Some(Ineligible::CredentialUnreadable(why))
+        } else if view.failing.as_ref().is_some_and(|(failing, _)| failing == name) {
+            Some(Ineligible::JustFailed)
+        } else if forced {
+            None
+        } else if let Some(row) = self.cooling(view, name, now) {
+            Some(match row.until {
+                Some(until) => Ineligible::Cooling { kind: row.kind, source: row.source, until },
+                None => Ineligible::Quarantined { kind: row.kind, source: row.source },
+            })
+        } else if let Some(until) = view.exclusions.get(name).filter(|until| **until > now) {
+            Some(Ineligible::Excluded { until: *until })
+        } else if agents >= subscription.agents_max && view.current.as_ref() != Some(name) {
+            Some(Ineligible::Full { agents, agents_max: subscription.agents_max })
+        } else {
+            None
+        };
+        let is_suspect = self.rows_about(name, now).any(|row| match &row.key.reach {
+            Reach::Agent(other) => other != &view.agent,
+            Reach::All => false,
+        });
+        Candidate { subscription: name.clone(), is_suspect, agents, ineligible }
+    }
+
+    fn readable(&self, subscription: &SubscriptionName) -> Result<(), String> {
+        match self.credentials.get(subscription) {
+            Some(fact) => fact.state.as_ref().map(|_| ()).map_err(Clone::clone),
+            None => Err("not read yet".to_owned()),
+        }
+    }
+
+    /// The cooldown that keeps this agent off a subscription the longest: a word for everyone, its own word, or
+    /// the word of two agents.
+    fn cooling<'a>(
+        &'a self,
+        view: &'a AgentView,
+        subscription: &'a SubscriptionName,
+        now: Wall,
+    ) -> Option<&'a Cooldown> {
+        let quota = self.subscriptions.get(subscription).map(|policy| &policy.quota);
+        let uncommitted = view
+            .failing
+            .as_ref()
+            .and_then(|(_, cooldown)| cooldown.as_ref())
+            .filter(|row| row.is_cooling(now) && is_about(row, subscription, quota));
+        let rows: Vec<&Cooldown> = self.rows_about(subscription, now).chain(uncommitted).collect();
+        let own = rows.iter().copied().filter(|row| match &row.key.reach {
+            Reach::All => true,
+            Reach::Agent(agent) => agent == &view.agent,
+        });
+        own.chain(corroborated(&rows))
+            .filter(|row| match &row.key.model {
+                None => true,
+                Some(model) => view.models.is_empty() || view.models.contains(model),
+            })
+            .max_by_key(|row| ends(row))
+    }
+
+    fn agents_heading_for(&self, subscription: &SubscriptionName, except: &AgentName) -> u32 {
+        let assigned = self.assignments.iter().filter(|(_, on)| *on == subscription).map(|(agent, _)| agent);
+        let promised =
+            self.reservations.iter().filter(|(_, held)| &held.subscription == subscription).map(|(agent, _)| agent);
+        let agents: BTreeSet<&AgentName> = assigned.chain(promised).filter(|agent| *agent != except).collect();
+        u32::try_from(agents.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Quarantines end last.
+fn ends(row: &Cooldown) -> Wall {
+    row.until.unwrap_or(Wall(i64::MAX))
+}
+
+fn is_about(row: &Cooldown, subscription: &SubscriptionName, quota: Option<&QuotaIdentity>) -> bool {
+    match &row.key.credential {
+        Some(credential) => credential == subscription,
+        None => Some(&row.key.quota) == quota,
+    }
+}
+
+/// Of the words of single agents, those that a second agent says as well: each limit for as long as two agree.
+/// A refused login is left out: two agents may share a trouble of their own (E7: never quarantined by it).
+fn corroborated<'a>(rows: &[&'a Cooldown]) -> Vec<&'a Cooldown> {
+    let mut by_limit: BTreeMap<_, Vec<&'a Cooldown>> = BTreeMap::new();
+    for row in rows.iter().copied().filter(|row| matches!(row.key.reach, Reach::Agent(_)) && !row.is_quarantine()) {
+        by_limit.entry((&row.key.quota, row.key.window, &row.key.model)).or_default().push(row);
+    }
+    by_limit
+        .into_values()
+        .filter_map(|mut words| {
+            words.sort_by_key(|row| std::cmp::Reverse(ends(row)));
+            words.iter().copied().skip(1).find(|row| row.key.reach != words[0].key.reach)
+        })
+        .collect()
+}
