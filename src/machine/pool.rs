@@ -271,6 +271,16 @@ impl PoolState {
         }
     }
 
+    /// Takes note of where an agent is, from the store.
+    pub fn assign(&mut self, agent: AgentName, subscription: SubscriptionName) {
+        self.assignments.insert(agent, subscription);
+    }
+
+    /// Takes note of where an open intent goes to, from the store.
+    pub fn promise(&mut self, agent: AgentName, subscription: SubscriptionName) {
+        self.reservations.insert(agent, Reservation { subscription, evidence: None });
+    }
+
     /// Takes note of whether a subscription's credential can be read.
     pub fn note_credential(&mut self, subscription: SubscriptionName, fact: CredentialFact) {
         self.credentials.insert(subscription, fact);

@@ -313,7 +313,8 @@ impl AgentState {
                     orders: 0,
                     restarts: 0,
                     retries: 0,
-                    is_doubtful: false,
+                    // An order may have been given right before the end, and may still be carried out.
+                    is_doubtful: true,
                 })),
             },
         };

@@ -1,0 +1,124 @@
+//! What belongs to an agent and outlives any one life of its actor.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ractor::ActorRef;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::agent::AgentMsg;
+use super::intake::{Admission, Hints, Intake};
+use crate::domain::{AgentName, Report, Stamp, Steady};
+use crate::machine::agent::{AgentState, Command, Reply};
+use crate::machine::policy::Policy;
+
+/// The place of one agent: whoever acts for it sits here.
+pub struct Seat {
+    /// Its name.
+    pub agent: AgentName,
+    /// What the user decided about it.
+    pub policy: Arc<Policy>,
+    intake: Mutex<Desk>,
+    state: watch::Sender<Arc<AgentState>>,
+    effect: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The intake, and where its wake token goes.
+#[derive(Default)]
+struct Desk {
+    intake: Intake,
+    actor: Option<ActorRef<AgentMsg>>,
+}
+
+impl Seat {
+    /// An empty seat.
+    #[must_use]
+    pub fn new(agent: AgentName, policy: Arc<Policy>) -> Self {
+        let (state, _) = watch::channel(Arc::new(AgentState::new(agent.clone())));
+        Self { agent, policy, intake: Mutex::default(), state, effect: Mutex::default() }
+    }
+
+    /// The state as it was last published, after its commit.
+    #[must_use]
+    pub fn state(&self) -> Arc<AgentState> {
+        Arc::clone(&self.state.borrow())
+    }
+
+    /// Follows the published state.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<AgentState>> {
+        self.state.subscribe()
+    }
+
+    pub(super) fn publish(&self, state: AgentState) {
+        self.state.send_replace(Arc::new(state));
+    }
+
+    /// Takes a report in.
+    pub fn post(&self, report: Report, digest: u64, stamp: Stamp, now: Steady) -> Admission {
+        self.with(|intake| intake.post(report, digest, stamp, now))
+    }
+
+    /// Takes a command in; `None` if too many wait.
+    pub fn order(&self, command: Command) -> Option<oneshot::Receiver<Option<Reply>>> {
+        self.with(|intake| intake.order(command))
+    }
+
+    /// Takes a hint in.
+    pub fn hint(&self, hint: Hints) {
+        self.with(|intake| ((), intake.hint(hint)));
+    }
+
+    /// Takes nothing in any more.
+    pub fn close(&self) {
+        self.desk(|intake| intake.close());
+    }
+
+    /// Does something with the intake that needs no wake token.
+    pub fn desk<T>(&self, work: impl FnOnce(&mut Intake) -> T) -> T {
+        work(&mut self.lock().intake)
+    }
+
+    /// A life of the actor begins: it gets the wake tokens from now on, and one to begin with.
+    pub(super) fn attach(&self, actor: ActorRef<AgentMsg>) {
+        let mut desk = self.lock();
+        desk.intake.attach();
+        cast_wake(&actor);
+        desk.actor = Some(actor);
+    }
+
+    /// Casts a wake token if none is under way.
+    pub(super) fn wake(&self) {
+        self.with(|intake| ((), intake.wake()));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Intake) -> (T, bool)) -> T {
+        let mut desk = self.lock();
+        let (result, must_wake) = work(&mut desk.intake);
+        if must_wake && let Some(actor) = &desk.actor {
+            cast_wake(actor);
+        }
+        result
+    }
+
+    /// A panic elsewhere cannot leave the intake half-changed: its methods do not panic between two writes.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Desk> {
+        self.intake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_effect(&self, effect: JoinHandle<()>) {
+        *self.effect.lock().unwrap_or_else(PoisonError::into_inner) = Some(effect);
+    }
+
+    /// The effect that a dead life of the actor left under way. The next one waits for its end before it looks.
+    pub(super) fn take_effect(&self) -> Option<JoinHandle<()>> {
+        self.effect.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A dead actor takes no token; the next one gets its own when it attaches.
+fn cast_wake(actor: &ActorRef<AgentMsg>) {
+    if actor.cast(AgentMsg::Wake).is_err() {
+        tracing::debug!("wake token for an actor that has ended");
+    }
+}
