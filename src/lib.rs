@@ -1,4 +1,7 @@
 //! switchman keeps containerised AI coding agents working.
+pub mod actor;
 pub mod domain;
+pub mod drivers;
 pub mod machine;
 pub mod ports;
+pub mod telemetry;

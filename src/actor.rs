@@ -1,0 +1,3 @@
+//! The shell around the machine.
+
+pub mod outbox;
