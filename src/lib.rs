@@ -4,4 +4,6 @@ pub mod domain;
 pub mod drivers;
 pub mod machine;
 pub mod ports;
+pub mod shutdown;
+pub mod systemd;
 pub mod telemetry;

@@ -121,7 +121,7 @@ fn json(ts: Rfc3339, level: Level, target: &str, members: &Members) -> String {
     for (name, value, is_bare) in &members.rest {
         line.push(',');
         // Others may use our fixed names for something else; an object must not name a member twice.
-        if matches!(*name, "ts" | "level" | "event" | "target") {
+        if !members.is_event && matches!(*name, "ts" | "level" | "event" | "target") {
             json_string(&mut line, &format!("{name}_"));
         } else {
             json_string(&mut line, name);
