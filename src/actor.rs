@@ -23,6 +23,7 @@ mod announce;
 mod effects;
 pub mod handle;
 pub mod intake;
+pub mod outbox;
 mod pool;
 pub mod root;
 pub mod seat;

@@ -1,4 +1,9 @@
 //! switchman keeps containerised AI coding agents working.
+pub mod actor;
 pub mod domain;
+pub mod drivers;
 pub mod machine;
 pub mod ports;
+pub mod shutdown;
+pub mod systemd;
+pub mod telemetry;

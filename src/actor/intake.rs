@@ -22,8 +22,8 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::domain::{
-    Answer, FailureId, FailureKind, Generation, Model, Report, ReportId, Reporter, Stamp, Steady, SubscriptionName, Wall,
-    Window,
+    Answer, FailureId, FailureKind, Generation, Model, Report, ReportId, Reporter, Stamp, Steady, SubscriptionName,
+    Wall, Window,
 };
 use crate::machine::agent::{Command, Reply, Ticket};
 
@@ -242,10 +242,10 @@ impl Intake {
             None => Some(Key::of(&report, &stamp)),
         };
         if let Some(key) = &key {
-            if let Some(index) = self.settled.iter().position(|settled| &settled.key == key) {
-                if Duration::from_millis(now.0.saturating_sub(self.settled[index].at.0)) < SETTLED_FOR {
-                    return self.count_settled(index, now);
-                }
+            if let Some(index) = self.settled.iter().position(|settled| &settled.key == key)
+                && Duration::from_millis(now.0.saturating_sub(self.settled[index].at.0)) < SETTLED_FOR
+            {
+                return self.count_settled(index, now);
             }
             if let Some(queued) = self.reports.iter_mut().find(|posted| posted.key.as_ref() == Some(key)) {
                 queued.count += 1;
@@ -364,8 +364,11 @@ impl Intake {
 
     /// The counts that were not written down yet.
     pub fn counts(&mut self) -> Vec<(FailureId, u64)> {
-        let dirty = self.settled.iter_mut().filter(|settled| std::mem::replace(&mut settled.is_dirty, false));
-        dirty.filter_map(|settled| settled.answer.failure.clone().map(|failure| (failure, settled.count))).collect()
+        let dirty = self.settled.iter_mut().filter_map(|settled| {
+            let is_dirty = std::mem::replace(&mut settled.is_dirty, false);
+            settled.answer.failure.clone().filter(|_| is_dirty).map(|failure| (failure, settled.count))
+        });
+        dirty.collect()
     }
 
     /// Whether there are counts that were not written down yet.

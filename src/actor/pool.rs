@@ -14,8 +14,8 @@ use super::agent::AgentMsg;
 use super::intake::Hints;
 use super::seat::Seat;
 use crate::domain::{
-    AgentName, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Fingerprint, Moment, Reach, SubscriptionName,
-    Wall, Window,
+    AgentName, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Fingerprint, Moment, Reach,
+    SubscriptionName, Wall, Window,
 };
 use crate::machine::agent::Pick;
 use crate::machine::policy::SubscriptionPolicy;
@@ -96,7 +96,9 @@ impl PoolHandle {
         let actor = self.actor().ok_or(PoolUnavailable)?;
         match actor.call(question, Some(Duration::from_secs(5))).await {
             Ok(ractor::rpc::CallResult::Success(answer)) => Ok(answer),
-            Ok(ractor::rpc::CallResult::Timeout | ractor::rpc::CallResult::SenderError) | Err(_) => Err(PoolUnavailable),
+            Ok(ractor::rpc::CallResult::Timeout | ractor::rpc::CallResult::SenderError) | Err(_) => {
+                Err(PoolUnavailable)
+            }
         }
     }
 }
@@ -146,7 +148,12 @@ impl Actor for PoolActor {
         Ok(Pool { parts, state, waiting: BTreeSet::new(), seen: record.credentials, is_tick_armed: false })
     }
 
-    async fn handle(&self, myself: ActorRef<PoolMsg>, message: PoolMsg, pool: &mut Pool) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<PoolMsg>,
+        message: PoolMsg,
+        pool: &mut Pool,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             PoolMsg::Reserve { selection, view, agent } => pool.reserve(selection, &view, &agent),
             PoolMsg::Release(agent) => pool.state.release(&agent),
@@ -220,25 +227,33 @@ impl Pool {
     fn announce(&self, cooldown: &Cooldown) {
         let now = self.now().wall;
         if cooldown.is_quarantine() && cooldown.key.reach == Reach::All {
-            self.parts.telemetry.emit(&events::SubscriptionQuarantined {
+            self.parts.telemetry.emit(events::SubscriptionQuarantined {
                 subscription: &cooldown.subscription,
+                agent: None,
+                reach: "all",
                 kind: cooldown.kind,
                 source: cooldown.source,
+                failure: cooldown.failure.as_ref(),
             });
         } else if let Some(row) = self.state.cooling_for_all(&cooldown.subscription, now) {
-            self.parts.telemetry.emit(&events::SubscriptionCooling {
+            self.parts.telemetry.emit(events::SubscriptionCooling {
                 subscription: &cooldown.subscription,
+                agent: None,
+                reach: "all",
                 kind: row.kind,
                 scope: row.key.window,
+                model: row.key.model.as_ref(),
                 source: row.source,
                 until: row.until,
+                failure: row.failure.as_ref(),
             });
         } else if let Reach::Agent(agent) = &cooldown.key.reach {
-            self.parts.telemetry.emit(&events::SubscriptionSuspect {
+            self.parts.telemetry.emit(events::SubscriptionSuspect {
                 subscription: &cooldown.subscription,
                 agent,
                 kind: cooldown.kind,
                 until: cooldown.until,
+                failure: cooldown.failure.as_ref(),
             });
         }
     }
@@ -257,7 +272,9 @@ impl Pool {
         });
         self.parts.fingerprints.send_replace(all.collect());
         match state {
-            Err(why) => self.parts.telemetry.emit(&events::CredentialUnreadable { subscription: &subscription, reason: &why }),
+            Err(why) => {
+                self.parts.telemetry.emit(events::CredentialUnreadable { subscription: &subscription, reason: &why });
+            }
             Ok(fingerprint) => self.credential_is(subscription, fingerprint).await,
         }
     }
@@ -268,12 +285,19 @@ impl Pool {
         if written.as_ref() != Some(&fingerprint) {
             let mut changes = vec![Change::CredentialSeen(subscription.clone(), fingerprint.clone())];
             if written.is_some() {
-                self.parts.telemetry.emit(&events::CredentialChanged { subscription: &subscription });
+                self.parts
+                    .telemetry
+                    .emit(events::CredentialChanged { subscription: &subscription, fingerprint: &fingerprint });
                 changes.extend(self.rows_of_credential(&subscription).into_iter().map(Change::CooldownLifted));
             }
             if let Err(error) = self.parts.store.commit(changes.clone()).await {
                 // It is found again at the next start, and by the next look at the credential.
-                self.parts.telemetry.emit(&events::StoreFailed { reason: &error.to_string() });
+                self.parts.telemetry.emit(events::StoreFailed {
+                    call: "commit",
+                    agent: None,
+                    disposition: error.disposition(),
+                    reason: &error.to_string(),
+                });
             } else {
                 self.seen.retain(|(name, _)| name != &subscription);
                 self.seen.push((subscription.clone(), fingerprint));
@@ -285,7 +309,9 @@ impl Pool {
 
     fn rows_of_credential(&self, subscription: &SubscriptionName) -> Vec<CooldownKey> {
         let rows = self.state.rows_about(subscription, self.now().wall);
-        rows.filter(|row| row.kind == FailureKind::Auth && row.key.credential.is_some()).map(|row| row.key.clone()).collect()
+        rows.filter(|row| row.kind == FailureKind::Auth && row.key.credential.is_some())
+            .map(|row| row.key.clone())
+            .collect()
     }
 
     fn statuses(&self) -> Vec<SubscriptionStatus> {
@@ -301,7 +327,8 @@ impl Pool {
     }
 
     async fn set(&mut self, subscription: SubscriptionName, until: Wall) -> Result<(), StoreError> {
-        let quota = self.state.subscriptions().find(|policy| policy.name == subscription).map(|policy| policy.quota.clone());
+        let quota =
+            self.state.subscriptions().find(|policy| policy.name == subscription).map(|policy| policy.quota.clone());
         let Some(quota) = quota else { return Ok(()) };
         let cooldown = Cooldown {
             key: CooldownKey { reach: Reach::All, quota, credential: None, window: Window::Unknown, model: None },
@@ -327,7 +354,11 @@ impl Pool {
             for change in &changes {
                 self.state.apply(change);
             }
-            self.parts.telemetry.emit(&events::SubscriptionAvailable { subscription, reason: "lifted by an operator" });
+            self.parts.telemetry.emit(events::SubscriptionAvailable {
+                subscription,
+                agent: None,
+                reason: Some("lifted by an operator"),
+            });
         }
         self.wake_waiting(Some(subscription));
         Ok(keys.len())
@@ -335,10 +366,15 @@ impl Pool {
 
     fn expire(&mut self) {
         let now = self.now().wall;
-        let ended: BTreeSet<SubscriptionName> = self.state.expire(now).into_iter().map(|row| row.subscription).collect();
+        let ended: BTreeSet<SubscriptionName> =
+            self.state.expire(now).into_iter().map(|row| row.subscription).collect();
         for subscription in ended {
             if self.state.rows_about(&subscription, now).next().is_none() {
-                self.parts.telemetry.emit(&events::SubscriptionAvailable { subscription: &subscription, reason: "its cooldown has ended" });
+                self.parts.telemetry.emit(events::SubscriptionAvailable {
+                    subscription: &subscription,
+                    agent: None,
+                    reason: Some("its cooldown has ended"),
+                });
             }
         }
     }

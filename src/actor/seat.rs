@@ -71,7 +71,7 @@ impl Seat {
 
     /// Takes nothing in any more.
     pub fn close(&self) {
-        self.desk(|intake| intake.close());
+        self.desk(super::intake::Intake::close);
     }
 
     /// Does something with the intake that needs no wake token.

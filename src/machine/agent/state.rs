@@ -185,6 +185,9 @@ pub struct AgentState {
 }
 
 impl Phase {
+    /// Every word of [`Phase::as_str`].
+    pub const WORDS: [&'static str; 6] = ["serving", "selecting", "draining", "applying", "exhausted", "parked"];
+
     /// The word that the API and the logs use.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {

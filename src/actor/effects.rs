@@ -1,0 +1,151 @@
+//! Carries out what a decision asks of the world, and says what came of it.
+//!
+//! One effect per agent at a time. Nothing is chosen here and nothing tried again: an error goes back with what it
+//! means, and the machine decides. What is added is order (a credential is read before it is written) and the cap
+//! on restarts that run at the same time.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::sync::{Semaphore, watch};
+
+use super::pool::{PoolHandle, PoolMsg};
+use crate::domain::{AgentName, Delivered, Disposition, Fingerprint, Sighting, SubscriptionName};
+use crate::machine::agent::{About, Action, EffectOutcome, Obstacle, Readiness, Start};
+use crate::machine::pool::AgentView;
+use crate::ports::credentials::{Credential, CredentialError, CredentialSource};
+use crate::ports::delivery::{Consignment, Delivery, DeliveryError, Found};
+use crate::ports::runtime::{self, Runtime, RuntimeError, StartOrder};
+
+/// What effects are carried out with.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) delivery: Arc<dyn Delivery>,
+    pub(super) credentials: Arc<dyn CredentialSource>,
+    pub(super) pool: PoolHandle,
+    /// Restarts that may run at the same time.
+    pub(super) restarts: Arc<Semaphore>,
+    pub(super) fingerprints: watch::Receiver<Vec<(Fingerprint, SubscriptionName)>>,
+}
+
+impl World {
+    /// Carries out one action; always comes back with its outcome.
+    pub(super) async fn perform(&self, agent: &AgentName, action: Action) -> EffectOutcome {
+        match action {
+            Action::Look => EffectOutcome::Seen(self.look(agent).await),
+            Action::Preflight { view, to, .. } => EffectOutcome::Preflight(self.preflight(agent, *view, &to).await),
+            Action::Deliver { to, generation, .. } => {
+                let delivered = match self.read(&to).await {
+                    Ok(credential) => {
+                        let consignment = Consignment { agent, subscription: &to, generation, credential: &credential };
+                        self.delivery.deliver(consignment).await.map_err(|error| of_delivery(&error))
+                    }
+                    Err(obstacle) => Err(obstacle),
+                };
+                EffectOutcome::Delivered(delivered)
+            }
+            Action::Restart(start) => EffectOutcome::Restarted(self.start(agent, &start, true).await),
+            Action::Start(start) => EffectOutcome::Restarted(self.start(agent, &start, false).await),
+            Action::AwaitReady { timeout, .. } => {
+                let readiness = self.runtime.await_ready(agent, timeout).await;
+                EffectOutcome::Ready(readiness.map(of_readiness).map_err(|error| of_runtime(&error)))
+            }
+        }
+    }
+
+    /// What an effect comes to whose task died: it may have been done.
+    pub(super) fn lost(action: &Action) -> EffectOutcome {
+        let obstacle = Obstacle {
+            disposition: Disposition::InDoubt,
+            about: About::Runtime,
+            text: "the task that carried it out has failed".to_owned(),
+        };
+        match action {
+            Action::Look => EffectOutcome::Seen(Err(obstacle)),
+            Action::Preflight { .. } => EffectOutcome::Preflight(Err(obstacle)),
+            Action::Deliver { .. } => EffectOutcome::Delivered(Err(obstacle)),
+            Action::Restart(_) | Action::Start(_) => EffectOutcome::Restarted(Err(obstacle)),
+            Action::AwaitReady { .. } => EffectOutcome::Ready(Err(obstacle)),
+        }
+    }
+
+    async fn look(&self, agent: &AgentName) -> Result<Sighting, Obstacle> {
+        let seen = self.runtime.look(agent).await.map_err(|error| of_runtime(&error))?;
+        let found = self.delivery.found(agent).await.map_err(|error| of_delivery(&error))?;
+        let delivered = match found {
+            Found::Nothing => Delivered::Nothing,
+            Found::NotAFile => Delivered::Hidden,
+            Found::Content(content) => {
+                let known = self.fingerprints.borrow();
+                let owner = known.iter().find(|(fingerprint, _)| fingerprint == &content);
+                owner.map_or(Delivered::Unrecognised, |(_, name)| Delivered::Subscription(name.clone()))
+            }
+        };
+        Ok(Sighting { state: seen.state, instance: seen.instance, delivered })
+    }
+
+    async fn preflight(&self, agent: &AgentName, view: AgentView, to: &SubscriptionName) -> Result<Sighting, Obstacle> {
+        let lost = self.pool.ask(|reply| PoolMsg::Confirm { view: Box::new(view), reply }).await;
+        match lost {
+            Ok(None) => {}
+            Ok(Some(why)) => return Err(permanent(About::Target, format!("{to} was lost: {why}"))),
+            Err(unavailable) => {
+                return Err(Obstacle {
+                    disposition: Disposition::Transient,
+                    about: About::Runtime,
+                    text: unavailable.to_string(),
+                });
+            }
+        }
+        self.read(to).await?;
+        self.delivery.preflight(agent).await.map_err(|error| of_delivery(&error))?;
+        self.look(agent).await
+    }
+
+    async fn start(&self, agent: &AgentName, start: &Start, is_restart: bool) -> Result<(), Obstacle> {
+        let credential = self.read(&start.to).await?;
+        let secret: &SecretString = &credential.secret;
+        let order = StartOrder {
+            agent,
+            before: start.before.as_ref(),
+            grace: start.grace,
+            call_timeout: start.call_timeout,
+            subscription: &start.to,
+            generation: start.generation,
+            credential: Some(secret),
+        };
+        // The semaphore is never closed: the daemon ends by dropping its tasks.
+        let _place = self.restarts.acquire().await;
+        let done = if is_restart { self.runtime.restart(order).await } else { self.runtime.start(order).await };
+        done.map_err(|error| of_runtime(&error))
+    }
+
+    async fn read(&self, subscription: &SubscriptionName) -> Result<Credential, Obstacle> {
+        self.credentials.read(subscription).await.map_err(|error| of_credential(&error))
+    }
+}
+
+fn permanent(about: About, text: String) -> Obstacle {
+    Obstacle { disposition: Disposition::Permanent, about, text }
+}
+
+fn of_credential(error: &CredentialError) -> Obstacle {
+    Obstacle { disposition: error.disposition(), about: About::Target, text: error.to_string() }
+}
+
+fn of_delivery(error: &DeliveryError) -> Obstacle {
+    Obstacle { disposition: error.disposition(), about: About::Agent, text: error.to_string() }
+}
+
+fn of_runtime(error: &RuntimeError) -> Obstacle {
+    Obstacle { disposition: error.disposition(), about: About::Runtime, text: error.to_string() }
+}
+
+fn of_readiness(readiness: runtime::Readiness) -> Readiness {
+    match readiness {
+        runtime::Readiness::Ready => Readiness::Ready,
+        runtime::Readiness::NotReady => Readiness::NotReady,
+        runtime::Readiness::NotRunning | runtime::Readiness::Missing => Readiness::NotRunning,
+    }
+}

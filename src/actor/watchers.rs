@@ -1,0 +1,91 @@
+//! Tasks that look at the world and tell the actors: the runtime's events, and the credentials' sources.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handle::Switchman;
+use super::pool::{PoolHandle, PoolMsg};
+use crate::domain::{AgentName, Steady, SubscriptionName};
+use crate::machine::policy::RuntimeKind;
+use crate::ports::clock::Clock;
+use crate::ports::credentials::CredentialSource;
+use crate::ports::runtime::{Runtime, RuntimeEvent};
+use crate::telemetry::events;
+
+/// How often the sources of credentials are looked at.
+const READ_EVERY: Duration = Duration::from_secs(10);
+
+/// Follows the runtime's events until the daemon stops. An event is a hint: the agent looks for itself.
+pub(super) async fn runtime_events(switchman: Switchman, runtime: Arc<dyn Runtime>) {
+    let mut lost_at: Option<Steady> = None;
+    loop {
+        match runtime.next_event().await {
+            RuntimeEvent::Changed(agent) => switchman.runtime_changed(&agent),
+            RuntimeEvent::EngineLost(why) => {
+                lost_at.get_or_insert_with(|| switchman.now().steady);
+                switchman.telemetry().emit(events::EngineLost { reason: &why });
+                switchman.0.engine.send_replace(Some(why));
+            }
+            RuntimeEvent::EngineBack => {
+                if switchman.0.engine.send_replace(None).is_some() {
+                    let now = switchman.now().steady.0;
+                    let down_ms = lost_at.take().map(|at| Duration::from_millis(now.saturating_sub(at.0)));
+                    switchman.telemetry().emit(events::EngineBack { down_ms });
+                }
+                for agent in switchman.agents() {
+                    if agent.policy.runtime == RuntimeKind::Container {
+                        switchman.runtime_changed(&agent.state.name);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Reads every credential once, and tells the pool.
+pub(super) async fn read_credentials(
+    subscriptions: &[SubscriptionName],
+    source: &dyn CredentialSource,
+    pool: &PoolHandle,
+) {
+    let reads = subscriptions.iter().map(|subscription| async move { (subscription, source.read(subscription).await) });
+    for (subscription, read) in futures_util::future::join_all(reads).await {
+        let state = read.map(|credential| credential.fingerprint).map_err(|error| error.to_string());
+        let fact = PoolMsg::Credential { subscription: subscription.clone(), state };
+        if !pool.tell(fact) {
+            tracing::debug!("a credential's state for a pool that has ended");
+        }
+    }
+}
+
+/// Looks at the credentials again and again, until the daemon stops.
+pub(super) async fn credentials(
+    subscriptions: Vec<SubscriptionName>,
+    source: Arc<dyn CredentialSource>,
+    pool: PoolHandle,
+    clock: Arc<dyn Clock>,
+) {
+    loop {
+        clock.sleep(READ_EVERY).await;
+        read_credentials(&subscriptions, &*source, &pool).await;
+    }
+}
+
+/// How often an actor may fail before its agent is parked: so many times in so long.
+const CRASHES_MAX: usize = 5;
+const CRASHES_IN: Duration = Duration::from_secs(60);
+
+/// Counts the crashes of each actor: the restart intensity.
+#[derive(Debug, Default)]
+pub(super) struct Intensity(BTreeMap<Option<AgentName>, Vec<Steady>>);
+
+impl Intensity {
+    /// Takes note of a crash; says how many there were of late, and whether that is too many.
+    pub(super) fn note(&mut self, agent: Option<AgentName>, now: Steady) -> (usize, bool) {
+        let crashes = self.0.entry(agent).or_default();
+        crashes.retain(|at| at.plus(CRASHES_IN) > now);
+        crashes.push(now);
+        (crashes.len(), crashes.len() > CRASHES_MAX)
+    }
+}

@@ -1,0 +1,249 @@
+//! Every observable event: its name, level, members, when it is emitted, and what it counts.
+//!
+//! Names are dotted and in the past tense; they and the members are part of the contract and stand in
+//! `docs/events.md`, which a test holds against this file. The text above an event is its "when".
+//!
+//! Tests: `tests/telemetry.rs`.
+
+use std::time::Duration;
+
+use super::event::{EventSpec, events};
+use super::metrics::{Metrics, Step};
+use crate::domain::{
+    AgentName, CauseBy, CooldownSource, Disposition, FailureId, FailureKind, Fingerprint, Generation, IntentId,
+    IntentOutcome, Model, NotifyEvent, Outcome, ParkReason, Plan, RuntimeState, SubscriptionName, Wall, Window,
+};
+
+events! {
+    /// The daemon has started, holds its state directory and takes reports.
+    INFO "daemon.ready" DaemonReady<'a> {
+        version: &'a str, state_dir: &'a str, socket: &'a str, agents: usize, subscriptions: usize,
+        start_ms: Duration,
+    }
+    /// The daemon was asked to stop; `reason` is the signal, `deadline_ms` the time it gives itself.
+    INFO "daemon.stopping" DaemonStopping<'a> { reason: &'a str, deadline_ms: Duration, }
+    /// The daemon runs, but something that it needs is missing; `/readyz` says the same.
+    WARN "daemon.degraded" DaemonDegraded<'a> { reason: &'a str, }
+    /// The config has errors and is not used; `count` is how many, `reason` the first one.
+    ERROR "config.rejected" ConfigRejected<'a> { file: &'a str, count: usize, reason: &'a str, }
+
+    /// A failure was recorded that may have consequences; `outcome` says which. One line per recorded failure;
+    /// identical later reports are only counted.
+    INFO "failure.recorded" FailureRecorded<'a> {
+        agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, outcome: Outcome,
+        subscription: Option<&'a SubscriptionName>, generation: Option<Generation>, switch: Option<&'a IntentId>,
+        scope: Option<Window>, reset_at: Option<Wall>, sender: &'a str, count: u64, reason: Option<&'a str>,
+    }
+    counts |e, m| m.failures_counted(e.kind, e.outcome, e.count);
+    /// A failure was recorded that is about an older generation: booked on the subscription it ran on, without
+    /// any other consequence.
+    INFO "failure.stale" FailureStale<'a> {
+        agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, subscription: Option<&'a SubscriptionName>,
+        generation: Option<Generation>, sender: &'a str, count: u64, reason: Option<&'a str>,
+    }
+    counts |e, m| m.failures_counted(e.kind, Outcome::Stale, e.count);
+    /// A failure was recorded that is about the generation being applied: judged when the switch completes.
+    INFO "failure.held" FailureHeld<'a> {
+        agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, subscription: Option<&'a SubscriptionName>,
+        generation: Option<Generation>, switch: Option<&'a IntentId>, sender: &'a str, count: u64,
+        reason: Option<&'a str>,
+    }
+    counts |e, m| m.failures_counted(e.kind, Outcome::Held, e.count);
+    /// A failure was recorded that names no generation and arrived soon after a switch: judged again when the
+    /// settle time ends.
+    INFO "failure.ambiguous" FailureAmbiguous<'a> {
+        agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, subscription: Option<&'a SubscriptionName>,
+        generation: Option<Generation>, sender: &'a str, count: u64, reason: Option<&'a str>,
+    }
+    counts |e, m| m.failures_counted(e.kind, Outcome::Ambiguous, e.count);
+    /// A failure was recorded whose kind never moves an agent.
+    INFO "failure.ignored" FailureIgnored<'a> {
+        agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, subscription: Option<&'a SubscriptionName>,
+        generation: Option<Generation>, sender: &'a str, count: u64, reason: Option<&'a str>,
+    }
+    counts |e, m| m.failures_counted(e.kind, Outcome::Ignored, e.count);
+    /// A failure was recorded that nothing is understood of; takes the place of `failure.ignored`.
+    WARN "failure.unclassified" FailureUnclassified<'a> {
+        agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, subscription: Option<&'a SubscriptionName>,
+        generation: Option<Generation>, sender: &'a str, count: u64, reason: Option<&'a str>,
+    }
+    counts |e, m| m.failures_counted(e.kind, Outcome::Ignored, e.count);
+    /// Reports were refused because the intake of the agent is full. At most one line per agent and second;
+    /// `count` is how many were refused since the line before. The metric counts each.
+    WARN "failure.shed" FailureShed<'a> { agent: &'a AgentName, kind: FailureKind, count: u64, }
+    /// A failure that was held or ambiguous has been judged. It was counted when it arrived.
+    INFO "failure.judged" FailureJudged<'a> {
+        agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, outcome: Outcome,
+        subscription: Option<&'a SubscriptionName>, generation: Option<Generation>, reason: Option<&'a str>,
+    }
+
+    /// A switch (or a recovery) was decided and its intent is on disk. `decide_ms` runs from the arrival of what
+    /// caused it.
+    INFO "switch.started" SwitchStarted<'a> {
+        agent: &'a AgentName, switch: &'a IntentId, plan: Plan, from: Option<&'a SubscriptionName>,
+        to: &'a SubscriptionName, generation: Generation, cause: CauseBy, kind: Option<FailureKind>,
+        failure: Option<&'a FailureId>, decide_ms: Option<Duration>, reason: Option<&'a str>,
+    }
+    counts |e, m| m.switch_step(Step::Decide, e.decide_ms);
+    /// Nothing holds the switch up any more: turns have ended or were cut off, the preflight has passed.
+    INFO "switch.drained" SwitchDrained<'a> {
+        agent: &'a AgentName, switch: &'a IntentId, generation: Generation, drain_ms: Duration, turns_cut_off: u32,
+    }
+    counts |e, m| m.switch_step(Step::Drain, Some(e.drain_ms));
+    /// The new credential is delivered and the agent was started again with it (or was not running).
+    INFO "switch.applied" SwitchApplied<'a> {
+        agent: &'a AgentName, switch: &'a IntentId, subscription: &'a SubscriptionName, generation: Generation,
+        apply_ms: Duration, restarts: u32,
+    }
+    counts |e, m| m.switch_step(Step::Apply, Some(e.apply_ms));
+    /// A switch ended with its generation current; `outcome` says how the agent is. `ready_ms` runs from the
+    /// start of the agent, `total_ms` from the decision, `recovery_ms` from the observed failure.
+    INFO "switch.completed" SwitchCompleted<'a> {
+        agent: &'a AgentName, switch: &'a IntentId, plan: Plan, from: Option<&'a SubscriptionName>,
+        to: &'a SubscriptionName, subscription: &'a SubscriptionName, generation: Generation, cause: CauseBy,
+        kind: Option<FailureKind>, outcome: IntentOutcome, ready_ms: Option<Duration>, total_ms: Duration,
+        recovery_ms: Option<Duration>, restarts: u32, turns_cut_off: u32, reason: Option<&'a str>,
+    }
+    counts |e, m| {
+        m.switch_ended(e.plan, e.cause, e.outcome);
+        m.switch_step(Step::Ready, e.ready_ms);
+        m.switch_step(Step::Total, Some(e.total_ms));
+        m.recovered(e.recovery_ms);
+    };
+    /// A switch could not be done; nothing was delivered or there is no container.
+    ERROR "switch.failed" SwitchFailed<'a> {
+        agent: &'a AgentName, switch: &'a IntentId, plan: Plan, from: Option<&'a SubscriptionName>,
+        to: &'a SubscriptionName, generation: Generation, cause: CauseBy, kind: Option<FailureKind>,
+        outcome: IntentOutcome, total_ms: Duration, restarts: u32, turns_cut_off: u32, reason: Option<&'a str>,
+    }
+    counts |e, m| m.switch_ended(e.plan, e.cause, e.outcome);
+    /// A switch was undone; the agent is as it was.
+    WARN "switch.rolled_back" SwitchRolledBack<'a> {
+        agent: &'a AgentName, switch: &'a IntentId, plan: Plan, from: Option<&'a SubscriptionName>,
+        to: &'a SubscriptionName, generation: Generation, cause: CauseBy, kind: Option<FailureKind>,
+        outcome: IntentOutcome, total_ms: Duration, restarts: u32, turns_cut_off: u32, reason: Option<&'a str>,
+    }
+    counts |e, m| m.switch_ended(e.plan, e.cause, e.outcome);
+    /// A switch was given up before anything was delivered.
+    INFO "switch.cancelled" SwitchCancelled<'a> {
+        agent: &'a AgentName, switch: &'a IntentId, plan: Plan, from: Option<&'a SubscriptionName>,
+        to: &'a SubscriptionName, generation: Generation, cause: CauseBy, kind: Option<FailureKind>,
+        outcome: IntentOutcome, total_ms: Duration, restarts: u32, turns_cut_off: u32, reason: Option<&'a str>,
+    }
+    counts |e, m| m.switch_ended(e.plan, e.cause, e.outcome);
+    /// A switch that an earlier life of the daemon left open was found at start and is being finished or undone;
+    /// `reason` says what was found. Its end follows as an event of its own.
+    WARN "switch.recovered" SwitchRecovered<'a> {
+        agent: &'a AgentName, switch: &'a IntentId, plan: Plan, from: Option<&'a SubscriptionName>,
+        to: &'a SubscriptionName, generation: Generation, reason: Option<&'a str>,
+    }
+
+    /// An agent was seen running for the first time with a credential that is known: taken over as it is.
+    INFO "agent.adopted" AgentAdopted<'a> {
+        agent: &'a AgentName, subscription: &'a SubscriptionName, generation: Generation, instance: Option<&'a str>,
+    }
+    /// An agent has no assignment; `reason` is `unknown_credential` if it runs on one that is none of ours.
+    WARN "agent.unassigned" AgentUnassigned<'a> { agent: &'a AgentName, reason: &'a str, }
+    /// An agent has nobody to move to; `until` is the earliest reset, if one is known.
+    WARN "agent.exhausted" AgentExhausted<'a> {
+        agent: &'a AgentName, subscription: Option<&'a SubscriptionName>, generation: Option<Generation>,
+        kind: Option<FailureKind>, failure: Option<&'a FailureId>, until: Option<Wall>, reason: Option<&'a str>,
+    }
+    /// An agent has used up its switches; `count` of them, until the budget refills at `until`.
+    WARN "agent.braked" AgentBraked<'a> { agent: &'a AgentName, count: u32, until: Option<Wall>, }
+    /// An agent that waited goes on, on the subscription it has or by a switch that follows.
+    INFO "agent.woken" AgentWoken<'a> {
+        agent: &'a AgentName, subscription: Option<&'a SubscriptionName>, generation: Option<Generation>,
+        reason: Option<&'a str>,
+    }
+    /// An agent waits for a person (`unpark`).
+    ERROR "agent.parked" AgentParked<'a> { agent: &'a AgentName, reason: ParkReason, switch: Option<&'a IntentId>, }
+    /// A person freed a parked agent.
+    INFO "agent.unparked" AgentUnparked<'a> { agent: &'a AgentName, sender: &'a str, }
+    /// An agent is observed and recorded, but not acted on; until `until`, if it ends by itself.
+    INFO "agent.paused" AgentPaused<'a> { agent: &'a AgentName, until: Option<Wall>, sender: &'a str, }
+    /// A pause ended: by a person, or by itself (`reason` `elapsed`).
+    INFO "agent.resumed" AgentResumed<'a> { agent: &'a AgentName, sender: Option<&'a str>, reason: Option<&'a str>, }
+    /// A person pinned an agent to a subscription.
+    INFO "agent.pinned" AgentPinned<'a> {
+        agent: &'a AgentName, subscription: &'a SubscriptionName, sender: &'a str,
+    }
+    /// A person took a pin away.
+    INFO "agent.unpinned" AgentUnpinned<'a> { agent: &'a AgentName, sender: &'a str, }
+    /// An actor of the daemon failed and is started again from what is on disk, or its agent parked. `actor` is
+    /// the sort of actor, `count` how often it failed of late.
+    ERROR "agent.crashed" AgentCrashed<'a> {
+        actor: &'a str, agent: Option<&'a AgentName>, count: u64, reason: &'a str,
+    }
+    counts |e, m| m.actor_crashed(e.actor);
+    /// The container or process of an agent was seen in another state than before.
+    INFO "agent.runtime_changed" AgentRuntimeChanged<'a> {
+        agent: &'a AgentName, from: RuntimeState, to: RuntimeState, instance: Option<&'a str>,
+        started_at: Option<&'a str>,
+    }
+    /// A line that a process agent wrote; `stream` is `stdout` or `stderr`. Control characters are escaped, long
+    /// lines cut.
+    INFO "agent.output" AgentOutput<'a> { agent: &'a AgentName, stream: &'a str, text: &'a str, }
+
+    /// A subscription is not to be used until `until`: for everyone, or for `agent` alone (`reach`).
+    WARN "subscription.cooling" SubscriptionCooling<'a> {
+        subscription: &'a SubscriptionName, agent: Option<&'a AgentName>, reach: &'a str, kind: FailureKind,
+        scope: Window, model: Option<&'a Model>, source: CooldownSource, until: Option<Wall>,
+        failure: Option<&'a FailureId>,
+    }
+    /// One agent's own word speaks against a subscription: it is picked last by all others until `until`.
+    INFO "subscription.suspect" SubscriptionSuspect<'a> {
+        subscription: &'a SubscriptionName, agent: &'a AgentName, kind: FailureKind, until: Option<Wall>,
+        failure: Option<&'a FailureId>,
+    }
+    /// A cooldown or quarantine ended; `reason` says how, `agent` is there if it held for that agent alone.
+    INFO "subscription.available" SubscriptionAvailable<'a> {
+        subscription: &'a SubscriptionName, agent: Option<&'a AgentName>, reason: Option<&'a str>,
+    }
+    /// A subscription is not to be used until its credential changes or a person acts.
+    ERROR "subscription.quarantined" SubscriptionQuarantined<'a> {
+        subscription: &'a SubscriptionName, agent: Option<&'a AgentName>, reach: &'a str, kind: FailureKind,
+        source: CooldownSource, failure: Option<&'a FailureId>,
+    }
+
+    /// The credential of a subscription cannot be read: nobody is moved to it until it can.
+    ERROR "credential.unreadable" CredentialUnreadable<'a> { subscription: &'a SubscriptionName, reason: &'a str, }
+    /// The credential of a subscription is another one than before.
+    INFO "credential.changed" CredentialChanged<'a> {
+        subscription: &'a SubscriptionName, fingerprint: &'a Fingerprint,
+    }
+
+    /// A notification was handed over.
+    INFO "notification.sent" NotificationSent<'a> {
+        notification: &'a str, target: &'a str, topic: NotifyEvent, agent: &'a AgentName, count: u32,
+    }
+    counts |e, m| m.notified(e.target, "sent");
+    /// A notification was not taken. `outcome` is `retried` (again after `wait_ms`), `refused` (the target will
+    /// never take it) or `given_up` (too old); `count` is how often it was tried.
+    WARN "notification.failed" NotificationFailed<'a> {
+        notification: &'a str, target: &'a str, topic: NotifyEvent, agent: &'a AgentName, outcome: &'a str,
+        count: u32, wait_ms: Option<Duration>, reason: &'a str,
+    }
+    counts |e, m| m.notified(e.target, e.outcome);
+
+    /// The store did not do what it was asked; nothing was acted on.
+    ERROR "store.failed" StoreFailed<'a> {
+        call: &'a str, agent: Option<&'a AgentName>, disposition: Disposition, reason: &'a str,
+    }
+    counts |e, m| m.store_failed(e.call, e.disposition);
+    /// A step of a switch did not work and is tried again after `wait_ms`.
+    WARN "effect.retried" EffectRetried<'a> {
+        agent: &'a AgentName, switch: Option<&'a IntentId>, effect: &'a str, count: u32, wait_ms: Duration,
+        disposition: Disposition, reason: &'a str,
+    }
+    /// The container engine stopped answering.
+    WARN "engine.lost" EngineLost<'a> { reason: &'a str, }
+    /// The container engine answers again; all its agents are looked at.
+    INFO "engine.back" EngineBack { down_ms: Option<Duration>, }
+    /// A call of the API was refused; `code` is that of the problem document.
+    INFO "api.refused" ApiRefused<'a> {
+        code: &'a str, status: u16, method: &'a str, path: &'a str, agent: Option<&'a str>, sender: &'a str,
+        reason: &'a str,
+    }
+    counts |e, m| m.api_refused(e.code);
+}
