@@ -148,7 +148,7 @@ fn the_service_starts_reports_itself_and_stops_cleanly() {
     assert_eq!(machine.property("Result"), "success");
     assert_eq!(machine.property("ExecMainStatus"), "0");
     assert_eq!(machine.entries("SWITCHMAN_EVENT=daemon.stopping").len(), 1, "{}", machine.journal());
-    assert!(!machine.sh("pgrep -f 'sleep 86400'").status.success(), "the agent lives and dies with the daemon");
+    assert!(!machine.sh("pgrep -x sleep").status.success(), "the agent lives and dies with the daemon");
 
     // A config that is not valid is not tried again.
     write(root, "etc/switchman/config.toml", "[[agent]]\nnmae = \"worker\"\n", 0o644);
