@@ -1,4 +1,5 @@
 //! switchman keeps containerised AI coding agents working.
+pub mod config;
 pub mod domain;
 pub mod machine;
 pub mod ports;
