@@ -1,5 +1,6 @@
 //! switchman keeps containerised AI coding agents working.
 pub mod config;
 pub mod domain;
+pub mod drivers;
 pub mod machine;
 pub mod ports;
