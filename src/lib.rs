@@ -1,4 +1,5 @@
 //! switchman keeps containerised AI coding agents working.
+pub mod classify;
 pub mod config;
 pub mod domain;
 pub mod drivers;
