@@ -8,6 +8,7 @@
 
 pub mod assignment;
 pub mod cooldown;
+pub mod credential;
 pub mod disposition;
 pub mod failure;
 pub mod generation;
@@ -17,10 +18,12 @@ pub mod moment;
 pub mod record;
 pub mod report;
 pub mod subscription;
-mod words;
+pub mod tool;
+pub(crate) mod words;
 
 pub use assignment::{Assignment, Delivered, Instance, RuntimeState, Sighting};
 pub use cooldown::{Cooldown, CooldownKey, CooldownSource, Reach};
+pub use credential::CredentialRef;
 pub use disposition::Disposition;
 pub use failure::{FailureKind, Window};
 pub use generation::Generation;
@@ -33,4 +36,5 @@ pub use record::{
 };
 pub use report::{Answer, AnswerSwitch, Outcome, Report, Reporter, Stamp};
 pub use subscription::{Fingerprint, SubscriptionType};
+pub use tool::Tool;
 pub use words::UnknownWord;

@@ -5,6 +5,8 @@
 //!
 //! Tests: one conformance suite per port, run on the fake and on the real thing.
 
+pub mod credentials;
 pub mod fake;
+pub mod fingerprint;
 pub mod system_clock;
 pub mod webhook;

@@ -1,5 +1,8 @@
 //! switchman keeps containerised AI coding agents working.
+
 pub mod actor;
+pub mod classify;
+pub mod config;
 pub mod domain;
 pub mod drivers;
 pub mod machine;

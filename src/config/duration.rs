@@ -1,0 +1,112 @@
+//! Durations as people write them: `90s`, `5h30m`, `7d12h`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Units from long to short, with their length in milliseconds.
+const UNITS: &[(&str, u64)] =
+    &[("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// Reads a duration; the error says what is wrong with it.
+pub(super) fn parse(text: &str) -> Result<Duration, String> {
+    const FORM: &str = "is not a duration such as \"90s\", \"2h\" or \"5h30m\"";
+    if text.starts_with('-') {
+        return Err("is negative".to_owned());
+    }
+    if text.is_empty() || !text.is_ascii() {
+        return Err(FORM.to_owned());
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("has no unit: write \"{text}s\" for seconds, or m, h, d, w, ms"));
+    }
+    let mut total: u64 = 0;
+    let mut longest = usize::MAX;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|char: char| !char.is_ascii_digit()).ok_or_else(|| FORM.to_owned())?;
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.find(|char: char| char.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        if number.is_empty() {
+            return Err(FORM.to_owned());
+        }
+        let Some(rank) = UNITS.iter().position(|(name, _)| *name == unit) else {
+            return Err(format!("has the unknown unit \"{unit}\": one of w, d, h, m, s, ms"));
+        };
+        // From long to short, each unit once: "30m5h" is more likely a slip than meant.
+        if longest != usize::MAX && rank <= longest {
+            return Err(FORM.to_owned());
+        }
+        longest = rank;
+        let millis = number.parse::<u64>().ok().and_then(|number| number.checked_mul(UNITS[rank].1));
+        total = millis.and_then(|millis| total.checked_add(millis)).ok_or_else(|| "is too long".to_owned())?;
+        rest = tail;
+    }
+    Ok(Duration::from_millis(total))
+}
+
+/// Writes a duration in the same form; reads back as itself.
+pub(super) fn format(duration: Duration) -> String {
+    let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if rest == 0 {
+        return "0s".to_owned();
+    }
+    let mut text = String::new();
+    for (unit, length) in &UNITS[1..] {
+        if rest >= *length {
+            let _ = write!(text, "{}{unit}", rest / length);
+            rest %= length;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_forms_of_the_docs_are_read() {
+        let cases = [
+            ("90s", 90),
+            ("2h", 7_200),
+            ("8d", 691_200),
+            ("5h30m", 19_800),
+            ("7d12h", 648_000),
+            ("0s", 0),
+            ("1w", 604_800),
+            ("1m1s", 61),
+        ];
+        for (text, secs) in cases {
+            assert_eq!(parse(text), Ok(Duration::from_secs(secs)), "{text}");
+        }
+        assert_eq!(parse("250ms"), Ok(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn what_is_no_duration_is_told_apart() {
+        assert_eq!(parse("-5s"), Err("is negative".to_owned()));
+        assert!(parse("90").unwrap_err().contains("\"90s\""));
+        assert!(parse("5 h").unwrap_err().contains("unknown unit"));
+        assert!(parse("5hours").unwrap_err().contains("\"hours\""));
+        assert!(parse("99999999999999999999s").unwrap_err().contains("too long"));
+        for text in ["", "h", "30m5h", "1h1h", "1h30", "½h", "1.5h"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(millis in 0..=u64::from(u32::MAX) * 1_000) {
+            let duration = Duration::from_millis(millis);
+            prop_assert_eq!(parse(&format(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn nothing_panics(text in "\\PC{0,20}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `[[subscription]]`: a paid account with one credential.
+
+use std::ops::Range;
+
+use super::path::{self, Expansion};
+use super::problem::Findings;
+use super::reader::{Field, Placed, Section, read_word};
+use super::{keys, name, secret};
+use crate::domain::{CredentialRef, Provider, QuotaIdentity, SubscriptionName, SubscriptionType};
+
+/// A paid account with one credential.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// Its name.
+    pub name: SubscriptionName,
+    /// Who sells it.
+    pub provider: Provider,
+    /// What sort of credential it has.
+    pub kind: SubscriptionType,
+    /// Where its credential is kept.
+    pub credential: CredentialRef,
+    /// At most so many agents at once.
+    pub agents_max: u32,
+    /// What the provider counts against.
+    pub quota: QuotaIdentity,
+    /// Where the credential stands in the config.
+    pub(super) credential_at: Range<usize>,
+}
+
+/// What could be read of one, for the checks across sections.
+pub(super) struct Draft {
+    pub(super) name: Option<Placed<String>>,
+    pub(super) provider: Option<String>,
+    pub(super) subscription: Option<Subscription>,
+}
+
+pub(super) const LATER: &[&str] = &["priority", "metered", "max_utilization", "reserve", "probe"];
+/// Providers that a tool of this version has for its own.
+pub(super) const PROVIDERS: &[&str] = &["anthropic", "openai", "google"];
+const CREDENTIAL_EXAMPLE: &str = "{ file = \"/etc/switchman/credentials/NAME\" }, never the secret itself";
+
+pub(super) fn read(mut section: Section<'_>, with: Expansion<'_>) -> Draft {
+    let findings = section.findings();
+    let name = name::read(&mut section, "name", "\"max-a\"");
+    if let Field::Good(name) = &name {
+        section.title = format!("[[subscription]] \"{}\"", name.value);
+    }
+    let provider = section.text("provider", "\"anthropic\"").and_then(|text| read_provider(&text, findings));
+    if provider.is_absent() {
+        section.missing("provider", "write provider = \"anthropic\", \"openai\", \"google\" or a name of your own");
+    }
+    let kind = section.text("type", "\"setup-token\"").and_then(|text| {
+        if text.value == "login" {
+            let what = "subscriptions of type \"login\" are not in this version: their refresh tokens are single-use, so \
+                        a copied login ends the other one";
+            findings.error(&text.at, what, "use a \"setup-token\" (claude setup-token) or an \"api-key\"");
+            return None;
+        }
+        read_word::<SubscriptionType>(&text, findings)
+    });
+    let credential = section.section("credential", &[], CREDENTIAL_EXAMPLE, true);
+    if credential.is_absent() {
+        section.missing("credential", "add credential = { file = \"/etc/switchman/credentials/NAME\" }");
+    }
+    let credential = credential.and_then(|table| read_credential(table.value, with));
+    let agents_max = section.number("agents_max", 1..=10_000).unwrap_or(8);
+    let quota = name::read(&mut section, "quota_identity", "\"org-1\"");
+    section.finish(true);
+
+    let name = name.placed();
+    let provider = provider.good();
+    let kind = match kind {
+        Field::Good(kind) => Some(kind.value),
+        Field::Absent if provider.as_deref() == Some("anthropic") => Some(SubscriptionType::SetupToken),
+        Field::Absent => Some(SubscriptionType::ApiKey),
+        Field::Bad => None,
+    };
+    let subscription = match (&name, &provider, kind, credential.placed()) {
+        (Some(name), Some(provider), Some(kind), Some(credential)) => Some(Subscription {
+            name: SubscriptionName::new(name.value.as_str()),
+            provider: Provider::new(provider.as_str()),
+            kind,
+            credential: credential.value,
+            agents_max,
+            quota: QuotaIdentity::new(quota.unwrap_or(name.value.clone())),
+            credential_at: credential.at,
+        }),
+        _ => None,
+    };
+    Draft { name, provider, subscription }
+}
+
+fn read_provider(text: &Placed<String>, findings: &Findings) -> Option<String> {
+    let provider = name::checked(text, "provider", findings)?;
+    if !PROVIDERS.contains(&provider.as_str())
+        && let Some(near) = keys::nearest(&provider, PROVIDERS)
+    {
+        let what = format!("provider \"{provider}\" is a name of your own, very close to \"{near}\"");
+        findings.warning(&text.at, what, format!("did you mean \"{near}\"?"));
+    }
+    Some(provider)
+}
+
+fn read_credential(mut section: Section<'_>, with: Expansion<'_>) -> Option<CredentialRef> {
+    let findings = section.findings();
+    let at = section.at.clone();
+    let file = section.text("file", "\"/etc/switchman/credentials/NAME\"").and_then(|text| {
+        let path = path::read_file(&text, "credential.file", with, findings);
+        if path.is_none() {
+            findings.hide(&text.at);
+        }
+        path.map(CredentialRef::File)
+    });
+    let env = section.text("env", "\"NAME\"").and_then(|text| {
+        let is_reference = name::is_variable(&text.value) && !secret::is_credential(&text.value);
+        reference(is_reference, &text, "credential.env", "name a variable: letters, digits, underscores", findings)
+            .map(CredentialRef::Env)
+    });
+    let systemd = section.text("systemd", "\"NAME\"").and_then(|text| {
+        let is_reference = name::is_plain(&text.value) && !secret::is_credential(&text.value);
+        reference(is_reference, &text, "credential.systemd", "name a credential of LoadCredential=", findings)
+            .map(CredentialRef::Systemd)
+    });
+    let command = section.texts("command", "[\"pass\", \"show\", \"max-a\"]").and_then(|argv| {
+        if argv.value.first().is_none_or(|program| program.value.is_empty()) {
+            findings.error(&argv.at, "`credential.command` has no program", "write [\"program\", \"argument\"]");
+            return None;
+        }
+        if argv.value.iter().any(|part| part.value.contains('\0')) {
+            findings.error(&argv.at, "`credential.command` contains a NUL character", "");
+            return None;
+        }
+        Some(CredentialRef::Command(argv.value.into_iter().map(|part| part.value).collect()))
+    });
+    section.finish(true);
+    let mut forms = [file, env, systemd, command].into_iter().filter(|form| !form.is_absent());
+    match (forms.next(), forms.next()) {
+        (Some(form), None) => form.good(),
+        (None, _) => {
+            findings.error(&at, "`credential` refers to nothing", format!("write credential = {CREDENTIAL_EXAMPLE}"));
+            None
+        }
+        (Some(_), Some(_)) => {
+            findings.error(&at, "`credential` has more than one reference", "keep one of file, env, systemd, command");
+            None
+        }
+    }
+}
+
+/// A name that stands for a secret, or a complaint that does not repeat what may be the secret.
+fn reference(is_reference: bool, text: &Placed<String>, key: &str, hint: &str, findings: &Findings) -> Option<String> {
+    if is_reference {
+        return Some(text.value.clone());
+    }
+    findings.hide(&text.at);
+    findings.error(&text.at, format!("`{key}` is not a name"), format!("{hint}; never the secret itself"));
+    None
+}

@@ -1,0 +1,362 @@
+//! Reads credentials from files, variables, systemd and commands, afresh every time.
+//!
+//! It must not keep, log or quote a credential: an error says where it should have come from and what was
+//! wrong with it, never what was read. Buffers of ours are wiped when they are dropped.
+//!
+//! Invariants: a read ends (a FIFO is not waited for, a command has ten seconds) · what is handed out is one
+//! line of text, without its line end, and so is what the fingerprint is of.
+//!
+//! Tests: below, with canaries; plausibility in `domain::credential`.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::io::AsyncReadExt;
+use zeroize::Zeroizing;
+
+use super::fingerprint::fingerprint;
+use crate::domain::credential::{implausible, is_exposed, without_line_end};
+use crate::domain::{CredentialRef, SubscriptionName};
+use crate::ports::Pending;
+use crate::ports::clock::Clock;
+use crate::ports::credentials::{Credential, CredentialError, CredentialSource};
+
+/// How long a command may take to print a credential.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// One byte more than the largest credential with its line end: enough to see that there is more.
+const READ_MAX: usize = CredentialRef::BYTES_MAX + 3;
+
+/// The daemon's environment.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Reads the credentials that a config refers to.
+pub struct Credentials {
+    references: BTreeMap<SubscriptionName, CredentialRef>,
+    env: Environment,
+    systemd: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("subscriptions", &self.references.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    /// `systemd` is the directory that systemd put the service's credentials into, `$CREDENTIALS_DIRECTORY`.
+    #[must_use]
+    pub fn new(
+        references: impl IntoIterator<Item = (SubscriptionName, CredentialRef)>,
+        env: Environment,
+        systemd: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { references: references.into_iter().collect(), env, systemd, clock }
+    }
+
+    async fn content(&self, reference: &CredentialRef) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        match reference {
+            CredentialRef::File(path) => read_file(path.clone(), Mode::OwnerOnly).await,
+            CredentialRef::Systemd(name) => {
+                let Some(directory) = &self.systemd else {
+                    let why = "systemd handed no credentials to this process (CREDENTIALS_DIRECTORY is not set)";
+                    return Err(Failure::Unreadable(why.to_owned()));
+                };
+                // systemd protects the directory, and marks access by others in the mode where it grants the
+                // service access by an ACL.
+                read_file(directory.join(name), Mode::Any).await
+            }
+            CredentialRef::Env(name) => match (self.env)(name) {
+                Some(value) => Ok(Zeroizing::new(value.into_bytes())),
+                None => Err(Failure::Unreadable("it is not set".to_owned())),
+            },
+            CredentialRef::Command(argv) => run(argv, self.clock.as_ref()).await,
+        }
+    }
+}
+
+impl CredentialSource for Credentials {
+    fn read<'a>(&'a self, subscription: &'a SubscriptionName) -> Pending<'a, Result<Credential, CredentialError>> {
+        Box::pin(async move {
+            let Some(reference) = self.references.get(subscription) else {
+                return Err(CredentialError::NoSuchSubscription(subscription.clone()));
+            };
+            let read = self.content(reference).await.and_then(|content| plausible(&content));
+            read.map_err(|failure| {
+                let (subscription, place) = (subscription.clone(), reference.to_string());
+                match failure {
+                    Failure::Unreadable(why) => CredentialError::Unreadable { subscription, place, why },
+                    Failure::Implausible(why) => CredentialError::Implausible { subscription, place, why },
+                }
+            })
+        })
+    }
+}
+
+/// Why there is no credential.
+enum Failure {
+    Unreadable(String),
+    Implausible(String),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    OwnerOnly,
+    Any,
+}
+
+fn plausible(content: &[u8]) -> Result<Credential, Failure> {
+    let content = without_line_end(content);
+    if let Some(why) = implausible(content) {
+        return Err(Failure::Implausible(why.to_owned()));
+    }
+    let Ok(text) = std::str::from_utf8(content) else {
+        return Err(Failure::Implausible("it is not UTF-8 text".to_owned()));
+    };
+    Ok(Credential { secret: SecretString::from(text), fingerprint: fingerprint(content) })
+}
+
+async fn read_file(path: PathBuf, mode: Mode) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    match tokio::task::spawn_blocking(move || read_file_now(&path, mode)).await {
+        Ok(read) => read,
+        Err(_) => Err(Failure::Unreadable("reading it was broken off".to_owned())),
+    }
+}
+
+fn read_file_now(path: &Path, mode: Mode) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let unreadable = |err: std::io::Error| Failure::Unreadable(err.to_string());
+    // Opening a FIFO must not wait for a writer that never comes.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(Failure::Implausible("it is not a file".to_owned()));
+    }
+    if mode == Mode::OwnerOnly && is_exposed(metadata.mode()) {
+        let mode = metadata.mode() & 0o7777;
+        let why = format!("others may open it (mode {mode:04o}): chmod 600 {}", path.display());
+        return Err(Failure::Implausible(why));
+    }
+    // Never grown, so no copy of the content is left behind in memory.
+    let mut content = Zeroizing::new(Vec::with_capacity(READ_MAX));
+    file.take(u64::try_from(READ_MAX).unwrap_or(u64::MAX)).read_to_end(&mut content).map_err(unreadable)?;
+    Ok(content)
+}
+
+/// Runs a command and takes what it prints. Its standard error goes nowhere: it may hold anything.
+async fn run(argv: &[String], clock: &dyn Clock) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let Some((program, arguments)) = argv.split_first() else {
+        return Err(Failure::Unreadable("it names no program".to_owned()));
+    };
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // A group of its own, so that what the command started ends with it.
+    command.kill_on_drop(true).process_group(0);
+    let mut child = command.spawn().map_err(|err| Failure::Unreadable(format!("it cannot be started: {err}")))?;
+    let output = async {
+        let mut content = Zeroizing::new(Vec::with_capacity(READ_MAX));
+        if let Some(stdout) = child.stdout.take() {
+            let mut stdout = stdout.take(u64::try_from(READ_MAX).unwrap_or(u64::MAX));
+            let read = stdout.read_to_end(&mut content).await;
+            read.map_err(|err| Failure::Unreadable(format!("its output cannot be read: {err}")))?;
+        }
+        if content.len() > CredentialRef::BYTES_MAX + 2 {
+            return Err(Failure::Implausible("it is larger than 64 KiB".to_owned()));
+        }
+        let status = child.wait().await.map_err(|err| Failure::Unreadable(err.to_string()))?;
+        if !status.success() {
+            return Err(Failure::Unreadable(format!("it failed: {status}")));
+        }
+        Ok(content)
+    };
+    let read = tokio::select! {
+        biased;
+        read = output => read,
+        () = clock.sleep(COMMAND_TIMEOUT) => {
+            let secs = COMMAND_TIMEOUT.as_secs();
+            Err(Failure::Unreadable(format!("it did not finish within {secs} s")))
+        }
+    };
+    // Once it has been waited for, it has no id any more: the number may belong to somebody else.
+    if let Some(group) = child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?)) {
+        // Already gone is as good.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    read
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Mutex;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::domain::{Moment, Steady, Wall};
+
+    const CANARY: &str = "sk-CANARY-5f2d";
+
+    /// A clock whose sleeps end when the test says so, or never.
+    #[derive(Default)]
+    struct TestClock {
+        over: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
+    }
+
+    impl Clock for TestClock {
+        fn now(&self) -> Moment {
+            Moment { wall: Wall(0), steady: Steady(0) }
+        }
+        fn sleep(&self, duration: Duration) -> Pending<'_, ()> {
+            assert_eq!(duration, COMMAND_TIMEOUT);
+            let over = self.over.lock().unwrap().take();
+            Box::pin(async move {
+                match over {
+                    Some(over) => over.await.unwrap(),
+                    None => std::future::pending().await,
+                }
+            })
+        }
+    }
+
+    fn credentials(reference: CredentialRef, systemd: Option<PathBuf>, clock: TestClock) -> Credentials {
+        let env: Environment = Arc::new(|key| match key {
+            "SET" => Some(CANARY.to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        });
+        Credentials::new([(SubscriptionName::new("a"), reference)], env, systemd, Arc::new(clock))
+    }
+
+    async fn read(reference: CredentialRef) -> Result<Credential, CredentialError> {
+        credentials(reference, None, TestClock::default()).read(&SubscriptionName::new("a")).await
+    }
+
+    /// The complaint about a credential that cannot be had; it holds no canary.
+    async fn refused(reference: CredentialRef) -> String {
+        let err = read(reference).await.unwrap_err();
+        let shown = format!("{err} {err:?}");
+        assert!(!shown.contains("CANARY"), "{shown}");
+        err.to_string()
+    }
+
+    fn file(dir: &tempfile::TempDir, name: &str, content: &[u8], mode: u32) -> CredentialRef {
+        let path = dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        CredentialRef::File(path)
+    }
+
+    fn sh(script: &str) -> CredentialRef {
+        CredentialRef::Command(vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()])
+    }
+
+    #[tokio::test]
+    async fn every_form_gives_the_same_credential() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = format!("{CANARY}\n");
+        let forms = [
+            file(&dir, "a", line.as_bytes(), 0o600),
+            CredentialRef::Env("SET".to_owned()),
+            sh(&format!("echo {CANARY}; echo CANARY >&2")),
+        ];
+        let mut all = Vec::new();
+        for form in forms {
+            all.push(read(form).await.unwrap());
+        }
+        file(&dir, "max-a", line.as_bytes(), 0o440);
+        let handed =
+            credentials(CredentialRef::Systemd("max-a".into()), Some(dir.path().to_owned()), TestClock::default());
+        all.push(handed.read(&SubscriptionName::new("a")).await.unwrap());
+        for credential in &all {
+            assert_eq!(credential.secret.expose_secret(), CANARY);
+            assert_eq!(credential.fingerprint, fingerprint(CANARY.as_bytes()));
+            assert!(!format!("{credential:?}{handed:?}").contains("CANARY"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_credential_is_refused_with_the_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = vec![b'x'; CredentialRef::BYTES_MAX + 1];
+        let cases: [(&str, &[u8], u32, &str); 7] = [
+            ("exposed", b"CANARY", 0o644, "others may open it (mode 0644): chmod 600 "),
+            ("grouped", b"CANARY", 0o640, "others may open it (mode 0640)"),
+            ("empty", b"\n", 0o600, "it is empty"),
+            ("lines", b"CANARY\nCANARY\n", 0o600, "it has more than one line"),
+            ("nul", b"CANARY\0", 0o600, "it contains a control character"),
+            ("bytes", b"CANARY\xff", 0o600, "it is not UTF-8 text"),
+            ("long", &long, 0o600, "it is larger than 64 KiB"),
+        ];
+        for (name, content, mode, why) in cases {
+            let said = refused(file(&dir, name, content, mode)).await;
+            assert!(said.contains("\"a\" is not usable: file /") && said.contains(why), "{name}: {said}");
+        }
+        let said = refused(CredentialRef::File(dir.path().to_owned())).await;
+        assert!(said.contains("it is not a file"), "{said}");
+        let said = refused(CredentialRef::File(dir.path().join("missing"))).await;
+        assert!(said.contains("is not readable") && said.contains("No such file"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_fifo_is_not_waited_for_and_a_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
+        assert!(refused(CredentialRef::File(fifo)).await.contains("it is not a file"));
+        file(&dir, "real", CANARY.as_bytes(), 0o600);
+        std::os::unix::fs::symlink(dir.path().join("real"), dir.path().join("link")).unwrap();
+        assert!(read(CredentialRef::File(dir.path().join("link"))).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn variables_and_systemd_say_what_is_missing() {
+        assert!(refused(CredentialRef::Env("UNSET".into())).await.contains("variable UNSET: it is not set"));
+        assert!(refused(CredentialRef::Env("EMPTY".into())).await.contains("it is empty"));
+        assert!(refused(CredentialRef::Systemd("x".into())).await.contains("CREDENTIALS_DIRECTORY is not set"));
+        let stranger = SubscriptionName::new("b");
+        let err = credentials(CredentialRef::Env("SET".into()), None, TestClock::default())
+            .read(&stranger)
+            .await
+            .unwrap_err();
+        assert!(matches!(err, CredentialError::NoSuchSubscription(name) if name == stranger));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_is_told_apart_and_not_quoted() {
+        assert!(refused(sh("echo CANARY; echo CANARY >&2; exit 3")).await.ends_with("it failed: exit status: 3"));
+        assert!(refused(sh("true")).await.contains("it is empty"));
+        assert!(refused(sh("head -c 70000 /dev/zero")).await.contains("it is larger than 64 KiB"));
+        let absent = CredentialRef::Command(vec!["/nonexistent/program".to_owned(), "CANARY".into()]);
+        assert!(refused(absent).await.contains("it cannot be started: No such file"));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_hangs_is_ended_with_all_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("alive");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+        let script = format!("exec 3>'{}'; sh -c 'echo started >&3; kill -STOP $$' & wait", fifo.display());
+        let (started, over) = tokio::sync::oneshot::channel();
+        let (gone, all_gone) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut reader = std::fs::File::open(fifo).unwrap();
+            reader.read_exact(&mut [0; 8]).unwrap();
+            started.send(()).unwrap();
+            // Ends when nobody holds the writing end any more: neither the command nor what it started.
+            reader.read_to_end(&mut Vec::new()).unwrap();
+            gone.send(()).unwrap();
+        });
+        let clock = TestClock { over: Mutex::new(Some(over)) };
+        let err = credentials(sh(&script), None, clock).read(&SubscriptionName::new("a")).await.unwrap_err();
+        assert!(err.to_string().ends_with("command sh: it did not finish within 10 s"), "{err}");
+        tokio::time::timeout(Duration::from_secs(30), all_gone).await.unwrap().unwrap();
+    }
+}
