@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use super::words::words;
 use super::{
     AgentName, Answer, Assignment, Cause, Cooldown, CooldownKey, FailureId, FailureKind, Fingerprint, Generation,
-    Instance, IntentId, IntentOutcome, Model, Outcome, Plan, Report, ReportId, Stamp, SubscriptionName, Wall, Window,
+    Instance, IntentId, IntentOutcome, Model, Outcome, Plan, Report, ReportId, Reporter, Stamp, SubscriptionName, Wall,
+    Window,
 };
 
 /// One row to write.
@@ -91,6 +92,8 @@ pub struct FailureRecord {
     pub window: Window,
     /// When the limit is said to end.
     pub reset_at: Option<Wall>,
+    /// Whose word it is.
+    pub reporter: Reporter,
     /// Who sent it.
     pub sender: String,
     /// The reason in words.
