@@ -1,0 +1,5 @@
+//! Stand-ins for the world, in memory, with faults on demand: for tests, models and simulation.
+//!
+//! A fake must not be kinder than the real thing: each passes the conformance suite of its port.
+
+pub mod store;
