@@ -1,12 +1,15 @@
 //! The world outside, behind the ports: each file is one driver.
 //!
-//! A driver carries out exactly what it is told and chooses nothing. Drivers do not know each other or the
-//! actors; whoever starts the daemon wires them together.
+//! A driver carries out exactly what it is told, says what came of it, and chooses nothing. Drivers do not know
+//! each other or the actors, except that a router may combine two of one port; whoever starts the daemon wires
+//! them together.
 //!
 //! Tests: one conformance suite per port, run on the fake and on the real thing.
 
 pub mod credentials;
 pub mod fake;
 pub mod fingerprint;
+pub mod sqlite;
+pub mod state_dir;
 pub mod system_clock;
 pub mod webhook;

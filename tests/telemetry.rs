@@ -64,6 +64,7 @@ fn failure(kind: FailureKind, outcome: Outcome) -> FailureRecord {
         model: None,
         window: Window::FiveHour,
         reset_at: Some(START.wall),
+        reporter: switchman::domain::Reporter::Trusted,
         sender: "uid 0 pid 1".to_owned(),
         reason: None,
         count: 1,

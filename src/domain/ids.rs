@@ -62,6 +62,16 @@ pub struct FailureId {
     pub number: u64,
 }
 
+impl FailureId {
+    /// Reads the form that `Display` writes; `None` if it is not of that form.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (agent, number) = text.rsplit_once("-f")?;
+        (!agent.is_empty()).then_some(())?;
+        Some(Self { agent: AgentName::new(agent), number: number.parse().ok()? })
+    }
+}
+
 impl std::fmt::Display for FailureId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-f{}", self.agent, self.number)
@@ -99,10 +109,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_intent_id_reads_back_even_if_the_name_looks_like_one() {
+    fn an_id_reads_back_even_if_the_name_looks_like_one() {
         let id = IntentId { agent: AgentName::new("web-s1"), number: 12 };
         assert_eq!(IntentId::parse(&id.to_string()), Some(id));
         assert_eq!(IntentId::parse("-s1"), None);
         assert_eq!(IntentId::parse("web"), None);
+        let id = FailureId { agent: AgentName::new("web-f1"), number: 12 };
+        assert_eq!(FailureId::parse(&id.to_string()), Some(id));
+        assert_eq!(FailureId::parse("-f1"), None);
     }
 }

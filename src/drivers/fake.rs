@@ -1,5 +1,6 @@
-//! Stand-ins for the outside world that tests and simulations can steer.
+//! Stand-ins for the outside world, in memory, with faults on demand: for tests, models and simulation.
 //!
-//! They keep the contract of their port, pass its conformance suite, and fail on request.
+//! A fake must not be kinder than the real thing: each passes the conformance suite of its port.
 
 pub mod clock;
+pub mod store;

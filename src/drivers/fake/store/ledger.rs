@@ -1,0 +1,446 @@
+//! The rows of the fake store, and the same rules that the real one has for them.
+//!
+//! It has no size, so `bytes_max` of a retention means nothing here.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{
+    AgentName, AgentRecord, Assignment, Attributes, CauseBy, Change, Cooldown, CooldownKey, Deferred, FailureRecord,
+    Fingerprint, Generation, Instance, Intent, IntentId, IntentRecord, Issued, Notification, OpenIntent, Outcome, Plan,
+    Report, ReportId, Rest, Stamp, SubscriptionName, Wall,
+};
+use crate::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, StoreError, StoredAnswer};
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    agents: BTreeMap<AgentName, AgentRows>,
+    cooldowns: BTreeMap<CooldownKey, Cooldown>,
+    credentials: BTreeMap<SubscriptionName, Fingerprint>,
+    outbox: Vec<Outgoing>,
+    outbox_end: i64,
+    targets: BTreeMap<String, i64>,
+    position: i64,
+}
+
+/// What names one agent; copied before a batch changes it, so that a refused batch changes nothing.
+#[derive(Debug, Clone, Default)]
+struct AgentRows {
+    attributes: Option<Attributes>,
+    assignment: Option<Assignment>,
+    generations: BTreeMap<Generation, IssuedRow>,
+    intents: BTreeMap<u64, IntentRow>,
+    failures: BTreeMap<u64, FailureRow>,
+}
+
+#[derive(Debug, Clone)]
+struct IssuedRow {
+    subscription: SubscriptionName,
+    at: Wall,
+    is_used: bool,
+}
+
+#[derive(Debug, Clone)]
+struct IntentRow {
+    position: i64,
+    record: IntentRecord,
+    delivered: Option<(Wall, Option<Instance>)>,
+}
+
+#[derive(Debug, Clone)]
+struct FailureRow {
+    position: i64,
+    record: FailureRecord,
+}
+
+fn is_deferred(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Held | Outcome::Ambiguous)
+}
+
+impl Ledger {
+    /// Writes all of the changes or none.
+    pub(super) fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut touched = BTreeMap::new();
+        let mut position = self.position;
+        for change in changes {
+            let Some(agent) = agent_of(change) else { continue };
+            let rows =
+                touched.entry(agent.clone()).or_insert_with(|| self.agents.get(agent).cloned().unwrap_or_default());
+            position += 1;
+            rows.apply(change, position).ok_or_else(|| StoreError::Conflict { agent: agent.clone() })?;
+        }
+        self.position = position;
+        self.agents.append(&mut touched);
+        for change in changes {
+            self.apply_shared(change);
+        }
+        Ok(())
+    }
+
+    /// The changes that nothing refuses.
+    fn apply_shared(&mut self, change: &Change) {
+        match change {
+            Change::CooldownSet(cooldown) => {
+                self.cooldowns.insert(cooldown.key.clone(), cooldown.clone());
+            }
+            Change::CooldownLifted(key) => {
+                self.cooldowns.remove(key);
+            }
+            Change::Notified(notification) => self.notify(notification),
+            Change::CredentialSeen(subscription, fingerprint) => {
+                self.credentials.insert(subscription.clone(), fingerprint.clone());
+            }
+            Change::FailureRecorded(_)
+            | Change::FailureCounted { .. }
+            | Change::FailureJudged { .. }
+            | Change::IntentOpened(_)
+            | Change::IntentDelivered { .. }
+            | Change::IntentClosed(_)
+            | Change::Assigned { .. }
+            | Change::AgentSaved(..) => {}
+        }
+    }
+
+    fn notify(&mut self, notification: &Notification) {
+        if self.outbox.iter().any(|waiting| waiting.notification.id == notification.id) {
+            return;
+        }
+        self.outbox_end += 1;
+        self.outbox.push(Outgoing { position: self.outbox_end, notification: notification.clone() });
+    }
+
+    pub(super) fn agent(&self, agent: &AgentName) -> Option<AgentRecord> {
+        self.agents.get(agent).and_then(AgentRows::record)
+    }
+
+    pub(super) fn pool(&self, now: Wall) -> PoolRecord {
+        let open = |rows: &AgentRows| rows.open().map(|row| row.record.intent.to.clone());
+        PoolRecord {
+            cooldowns: self.cooldowns.values().filter(|cooldown| cooldown.is_cooling(now)).cloned().collect(),
+            assignments: self
+                .agents
+                .iter()
+                .filter_map(|(agent, rows)| Some((agent.clone(), rows.assignment.as_ref()?.subscription.clone())))
+                .collect(),
+            reservations: self.agents.iter().filter_map(|(agent, rows)| Some((agent.clone(), open(rows)?))).collect(),
+            credentials: self.credentials.iter().map(|(name, print)| (name.clone(), print.clone())).collect(),
+        }
+    }
+
+    pub(super) fn report_ids(&self, agent: &AgentName, since: Wall, limit: u32) -> Vec<ReportId> {
+        let Some(rows) = self.agents.get(agent) else { return Vec::new() };
+        let mut ids: Vec<_> = rows
+            .failures
+            .values()
+            .rev()
+            .filter(|row| row.record.at >= since)
+            .filter_map(|row| row.record.report.as_ref().map(|(id, _)| id.clone()))
+            .take(count(limit))
+            .collect();
+        ids.reverse();
+        ids
+    }
+
+    pub(super) fn answer(&self, agent: &AgentName, id: &ReportId) -> Option<StoredAnswer> {
+        self.agents.get(agent)?.failures.values().find_map(|row| {
+            let (_, digest) = row.record.report.as_ref().filter(|(reported, _)| reported == id)?;
+            Some(StoredAnswer { answer: row.record.answer.as_deref()?.clone(), digest: *digest })
+        })
+    }
+
+    pub(super) fn intent(&self, id: &IntentId) -> Option<IntentRecord> {
+        Some(self.agents.get(&id.agent)?.intents.get(&id.number)?.record.clone())
+    }
+
+    pub(super) fn intents(&self, query: &HistoryQuery) -> Page<IntentRecord> {
+        let rows = self.agents.values().flat_map(|rows| rows.intents.values());
+        page(
+            query,
+            rows.map(|row| {
+                (
+                    &row.record.intent.id.agent,
+                    row.record.intent.started_at,
+                    row.record.intent.id.number,
+                    row.position,
+                    &row.record,
+                )
+            }),
+        )
+    }
+
+    pub(super) fn failures(&self, query: &HistoryQuery) -> Page<FailureRecord> {
+        let rows = self.agents.values().flat_map(|rows| rows.failures.values());
+        page(
+            query,
+            rows.map(|row| (&row.record.id.agent, row.record.at, row.record.id.number, row.position, &row.record)),
+        )
+    }
+
+    pub(super) fn outgoing(&mut self, target: &str, limit: u32) -> Vec<Outgoing> {
+        let taken = *self.targets.entry(target.to_owned()).or_insert(self.outbox_end);
+        self.outbox.iter().filter(|waiting| waiting.position > taken).take(count(limit)).cloned().collect()
+    }
+
+    pub(super) fn delivered(&mut self, target: &str, position: i64) {
+        let taken = self.targets.entry(target.to_owned()).or_insert(position);
+        *taken = position.max(*taken);
+    }
+
+    pub(super) fn sweep(&mut self, retention: &Retention) {
+        for rows in self.agents.values_mut() {
+            rows.forget_answers(retention);
+        }
+        let mut failures: Vec<_> = self
+            .agents
+            .values()
+            .flat_map(|rows| rows.failures.values())
+            .map(|row| (row.position, row.record.at))
+            .collect();
+        failures.sort_unstable();
+        let reached = failures.iter().find(|(_, at)| *at >= retention.keep_since).map_or(i64::MAX, |(place, _)| *place);
+        for rows in self.agents.values_mut() {
+            rows.failures.retain(|_, row| {
+                row.position >= reached || row.record.report.is_some() || is_deferred(row.record.outcome)
+            });
+            rows.sweep_ended(retention.keep_since);
+        }
+        self.cooldowns.retain(|_, cooldown| cooldown.until.is_none_or(|until| until >= retention.keep_since));
+        let taken = self.targets.values().min().copied().unwrap_or(i64::MAX);
+        self.outbox.retain(|waiting| waiting.notification.at >= retention.keep_since || waiting.position > taken);
+    }
+}
+
+/// The agent whose rows a change is about; `None` for rows that belong to no agent.
+fn agent_of(change: &Change) -> Option<&AgentName> {
+    match change {
+        Change::FailureRecorded(failure) => Some(&failure.id.agent),
+        Change::FailureCounted { id, .. } | Change::FailureJudged { id, .. } => Some(&id.agent),
+        Change::IntentOpened(intent) => Some(&intent.id.agent),
+        Change::IntentDelivered { id, .. } => Some(&id.agent),
+        Change::IntentClosed(end) => Some(&end.id.agent),
+        Change::Assigned { agent, .. } | Change::AgentSaved(agent, _) => Some(agent),
+        Change::CooldownSet(_) | Change::CooldownLifted(_) | Change::Notified(_) | Change::CredentialSeen(..) => None,
+    }
+}
+
+fn count(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+fn page<'a, T: Clone + 'a>(
+    query: &HistoryQuery,
+    rows: impl Iterator<Item = (&'a AgentName, Wall, u64, i64, &'a T)>,
+) -> Page<T> {
+    let mut found: Vec<(i64, &T)> = rows
+        .filter(|(agent, at, ..)| {
+            query.agent.as_ref().is_none_or(|wanted| wanted == *agent) && query.since.is_none_or(|since| *at >= since)
+        })
+        .map(|(_, _, number, position, row)| (if query.agent.is_some() { number.cast_signed() } else { position }, row))
+        .filter(|(place, _)| query.before.is_none_or(|before| *place < before))
+        .collect();
+    found.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
+    let has_more = found.len() > count(query.limit);
+    found.truncate(count(query.limit));
+    let next = found.last().filter(|_| has_more).map(|(place, _)| *place);
+    Page { rows: found.into_iter().map(|(_, row)| row.clone()).collect(), next }
+}
+
+impl AgentRows {
+    /// `None` is a conflict.
+    fn apply(&mut self, change: &Change, position: i64) -> Option<()> {
+        match change {
+            Change::FailureRecorded(failure) => self.record_failure(failure, position),
+            Change::FailureCounted { id, count } => {
+                if let Some(row) = self.failures.get_mut(&id.number) {
+                    row.record.count = *count;
+                }
+                Some(())
+            }
+            Change::FailureJudged { id, outcome, generation } => {
+                if let Some(row) = self.failures.get_mut(&id.number) {
+                    row.record.outcome = *outcome;
+                    row.record.generation = *generation;
+                }
+                Some(())
+            }
+            Change::IntentOpened(intent) => self.open_intent(intent, position),
+            Change::IntentDelivered { id, at, before } => {
+                let row = self.intents.get_mut(&id.number).filter(|row| row.record.end.is_none())?;
+                row.delivered = Some((*at, before.clone()));
+                Some(())
+            }
+            Change::IntentClosed(end) => {
+                let row = self.intents.get_mut(&end.id.number).filter(|row| row.record.end.is_none())?;
+                row.record.end = Some(end.clone());
+                Some(())
+            }
+            Change::Assigned { assignment, replaces, .. } => {
+                let stored = self.assignment.as_ref().map_or(Generation::NONE, |stored| stored.generation);
+                if stored != *replaces || assignment.generation <= *replaces {
+                    return None;
+                }
+                self.issue(assignment.generation, &assignment.subscription, assignment.since)?.is_used = true;
+                self.assignment = Some(assignment.clone());
+                Some(())
+            }
+            Change::AgentSaved(_, attributes) => {
+                self.attributes = Some(attributes.as_ref().clone());
+                Some(())
+            }
+            Change::CooldownSet(_) | Change::CooldownLifted(_) | Change::Notified(_) | Change::CredentialSeen(..) => {
+                Some(())
+            }
+        }
+    }
+
+    fn record_failure(&mut self, failure: &FailureRecord, position: i64) -> Option<()> {
+        let is_answered = failure.report.as_ref().is_some_and(|(id, _)| {
+            self.failures.values().any(|row| row.record.report.as_ref().is_some_and(|(known, _)| known == id))
+        });
+        if is_answered || self.failures.contains_key(&failure.id.number) {
+            return None;
+        }
+        self.failures.insert(failure.id.number, FailureRow { position, record: failure.clone() });
+        Some(())
+    }
+
+    fn issue(&mut self, taken: Generation, subscription: &SubscriptionName, at: Wall) -> Option<&mut IssuedRow> {
+        let row = self.generations.entry(taken).or_insert_with(|| IssuedRow {
+            subscription: subscription.clone(),
+            at,
+            is_used: false,
+        });
+        (row.subscription == *subscription).then_some(row)
+    }
+
+    fn open(&self) -> Option<&IntentRow> {
+        self.intents.values().find(|row| row.record.end.is_none())
+    }
+
+    fn open_intent(&mut self, intent: &Intent, position: i64) -> Option<()> {
+        self.issue(intent.generation, &intent.to, intent.started_at)?;
+        if let Some(open) = self.open()
+            && (open.record.intent.id != intent.id || open.delivered.is_some())
+        {
+            return None;
+        }
+        match self.intents.get_mut(&intent.id.number) {
+            Some(known) if known.record.end.is_some() => return None,
+            Some(known) => known.record.intent = intent.clone(),
+            None => {
+                let record = IntentRecord { intent: intent.clone(), end: None };
+                self.intents.insert(intent.id.number, IntentRow { position, record, delivered: None });
+            }
+        }
+        Some(())
+    }
+
+    fn record(&self) -> Option<AgentRecord> {
+        Some(AgentRecord {
+            attributes: self.attributes.clone().or_else(|| self.implied_attributes())?,
+            assignment: self.assignment.clone(),
+            issued: newest(
+                self.generations.iter().rev().map(|(generation, row)| Issued {
+                    generation: *generation,
+                    subscription: row.subscription.clone(),
+                    is_used: row.is_used,
+                }),
+                AgentRecord::ISSUED_MAX,
+            ),
+            open: self
+                .open()
+                .map(|row| OpenIntent { intent: row.record.intent.clone(), delivered: row.delivered.clone() }),
+            budget: newest(
+                self.intents.values().rev().map(|row| &row.record.intent).filter_map(|intent| {
+                    let is_counted =
+                        intent.plan == Plan::Switch && !matches!(intent.cause.by, CauseBy::Operator | CauseBy::Pin);
+                    is_counted.then_some(intent.started_at)
+                }),
+                AgentRecord::BUDGET_MAX,
+            ),
+            deferred: self
+                .failures
+                .values()
+                .filter(|row| is_deferred(row.record.outcome))
+                .take(AgentRecord::DEFERRED_MAX)
+                .map(|row| deferred(&row.record))
+                .collect(),
+            last: self.intents.values().rev().find(|row| row.record.end.is_some()).map(|row| row.record.clone()),
+        })
+    }
+
+    fn implied_attributes(&self) -> Option<Attributes> {
+        let issued = self.generations.keys().next_back().copied().unwrap_or(Generation::NONE);
+        let failures = self.failures.keys().next_back().copied().unwrap_or(0);
+        let intents = self.intents.keys().next_back().copied().unwrap_or(0);
+        let is_known = issued != Generation::NONE || failures > 0 || intents > 0;
+        is_known.then(|| Attributes {
+            rest: Rest::Serving,
+            trouble: None,
+            wake_at: None,
+            pause: None,
+            pin: None,
+            issued,
+            failures,
+            intents,
+            apply_failures: 0,
+            exclusions: BTreeMap::new(),
+            switched_at: None,
+        })
+    }
+
+    fn forget_answers(&mut self, retention: &Retention) {
+        let mut kept = 0;
+        for row in self.failures.values_mut().rev().filter(|row| row.record.report.is_some()) {
+            kept += 1;
+            if row.record.at < retention.answers_since || kept > retention.answers_max {
+                row.record.report = None;
+                row.record.answer = None;
+            }
+        }
+    }
+
+    fn sweep_ended(&mut self, before: Wall) {
+        let newest_ended = self.intents.values().rev().find(|row| row.record.end.is_some());
+        let newest_ended = newest_ended.map_or(0, |row| row.record.intent.id.number);
+        self.intents.retain(|number, row| {
+            *number >= newest_ended || row.record.end.as_ref().is_none_or(|end| end.finished_at >= before)
+        });
+        if let Some(assignment) = &self.assignment {
+            let kept = u64::try_from(AgentRecord::ISSUED_MAX).unwrap_or(u64::MAX);
+            let oldest = assignment.generation.0.saturating_sub(kept);
+            self.generations.retain(|generation, row| generation.0 > oldest || row.at >= before);
+        }
+    }
+}
+
+/// The first `max` of what comes newest first, oldest first.
+fn newest<T>(newest_first: impl Iterator<Item = T>, max: usize) -> Vec<T> {
+    let mut found: Vec<T> = newest_first.take(max).collect();
+    found.reverse();
+    found
+}
+
+fn deferred(failure: &FailureRecord) -> Deferred {
+    let stamp = match (failure.outcome, failure.generation) {
+        (Outcome::Held, Some(generation)) => Stamp::Generation(generation),
+        _ => Stamp::Unsettled,
+    };
+    Deferred {
+        failure: failure.id.clone(),
+        report: Report {
+            id: failure.report.as_ref().map(|(id, _)| id.clone()),
+            kind: failure.kind,
+            subscription: failure.subscription.clone(),
+            generation: failure.generation,
+            model: failure.model.clone(),
+            window: failure.window,
+            reset_at: failure.reset_at,
+            observed_at: failure.observed_at,
+            reporter: failure.reporter,
+            sender: failure.sender.clone(),
+            reason: failure.reason.clone(),
+        },
+        stamp,
+        outcome: failure.outcome,
+    }
+}

@@ -1,0 +1,266 @@
+//! Everything durable about an agent, and about the pool, put together again after a start or a failed
+//! commit.
+//!
+//! Tests: `tests/store_conformance.rs`.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row, params};
+
+use super::columns::Cells;
+use super::{read, texts};
+use crate::domain::{
+    AgentName, AgentRecord, Assignment, Attributes, CauseBy, Cooldown, CooldownKey, Deferred, Fingerprint, Generation,
+    Instance, Issued, OpenIntent, Outcome, Pause, Plan, Reach, Report, Rest, Stamp, Trouble, Wall,
+};
+use crate::ports::store::{PoolRecord, StoreError};
+
+/// Everything durable about an agent; `None` if no row names it.
+pub(super) fn agent(conn: &Connection, agent: &AgentName) -> Result<Option<AgentRecord>, StoreError> {
+    let _snapshot = conn.unchecked_transaction()?;
+    let stored = conn
+        .prepare_cached("SELECT * FROM agents WHERE agent = ?1")?
+        .query_and_then([agent.as_str()], attributes)?
+        .next()
+        .transpose()?;
+    let Some(attributes) = stored.map_or_else(|| implied_attributes(conn, agent), |stored| Ok(Some(stored)))? else {
+        return Ok(None);
+    };
+    Ok(Some(AgentRecord {
+        attributes,
+        assignment: assignment(conn, agent)?,
+        issued: issued(conn, agent)?,
+        open: open_intent(conn, agent)?,
+        budget: budget(conn, agent)?,
+        deferred: deferred(conn, agent)?,
+        last: read::last_ended(conn, agent)?,
+    }))
+}
+
+fn attributes(row: &Row<'_>) -> Result<Attributes, StoreError> {
+    let cells = Cells::new("agents", row);
+    let rest = match cells.get::<String>("rest")?.as_str() {
+        "serving" => Rest::Serving,
+        "exhausted" => {
+            Rest::Exhausted { since: cells.wall("rest_since")?, earliest: cells.opt_wall("earliest_reset")? }
+        }
+        "parked" => Rest::Parked { reason: cells.word("park_reason")?, since: cells.wall("rest_since")? },
+        _ => return Err(cells.fault("rest")),
+    };
+    let trouble = match cells.opt_word("trouble_kind")? {
+        None => None,
+        Some(kind) => Some(Trouble {
+            kind,
+            failure: cells.opt_failure("trouble_failure")?,
+            observed_at: cells.wall("trouble_observed_at")?,
+            until: cells.opt_wall("trouble_until")?,
+        }),
+    };
+    let pause = if cells.get("paused")? { Some(Pause { until: cells.opt_wall("pause_until")? }) } else { None };
+    Ok(Attributes {
+        rest,
+        trouble,
+        wake_at: cells.opt_wall("wake_at")?,
+        pause,
+        pin: cells.opt_name("pin")?,
+        issued: cells.generation("issued")?,
+        failures: cells.number("failures")?,
+        intents: cells.number("intents")?,
+        apply_failures: cells.small("apply_failures")?,
+        exclusions: texts::read_exclusions(&cells.get::<String>("exclusions")?)
+            .ok_or_else(|| cells.fault("exclusions"))?,
+        switched_at: cells.opt_wall("switched_at")?,
+    })
+}
+
+/// What must hold of an agent whose own row was never written although others name it: above all, that no
+/// number is given out twice.
+fn implied_attributes(conn: &Connection, agent: &AgentName) -> Result<Option<Attributes>, StoreError> {
+    let highest = |sql| -> Result<u64, StoreError> {
+        let highest: Option<i64> = conn.prepare_cached(sql)?.query_row([agent.as_str()], |row| row.get(0))?;
+        Ok(highest.unwrap_or(0).cast_unsigned())
+    };
+    let issued = Generation(highest("SELECT max(generation) FROM generations WHERE agent = ?1")?);
+    let failures = highest("SELECT max(number) FROM failures WHERE agent = ?1")?;
+    let intents = highest("SELECT max(number) FROM intents WHERE agent = ?1")?;
+    let is_known = issued != Generation::NONE || failures > 0 || intents > 0;
+    Ok(is_known.then(|| Attributes {
+        rest: Rest::Serving,
+        trouble: None,
+        wake_at: None,
+        pause: None,
+        pin: None,
+        issued,
+        failures,
+        intents,
+        apply_failures: 0,
+        exclusions: BTreeMap::new(),
+        switched_at: None,
+    }))
+}
+
+fn assignment(conn: &Connection, agent: &AgentName) -> Result<Option<Assignment>, StoreError> {
+    conn.prepare_cached("SELECT subscription, generation, since FROM assignments WHERE agent = ?1")?
+        .query_and_then([agent.as_str()], |row| {
+            let cells = Cells::new("assignments", row);
+            Ok(Assignment {
+                subscription: cells.name("subscription")?,
+                generation: cells.generation("generation")?,
+                since: cells.wall("since")?,
+            })
+        })?
+        .next()
+        .transpose()
+}
+
+fn issued(conn: &Connection, agent: &AgentName) -> Result<Vec<Issued>, StoreError> {
+    let mut issued = conn
+        .prepare_cached(
+            "SELECT generation, subscription, used_at FROM generations WHERE agent = ?1
+             ORDER BY generation DESC LIMIT ?2",
+        )?
+        .query_and_then(params![agent.as_str(), limit(AgentRecord::ISSUED_MAX)], |row| {
+            let cells = Cells::new("generations", row);
+            Ok(Issued {
+                generation: cells.generation("generation")?,
+                subscription: cells.name("subscription")?,
+                is_used: cells.opt_wall("used_at")?.is_some(),
+            })
+        })?
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    issued.reverse();
+    Ok(issued)
+}
+
+fn limit(max: usize) -> i64 {
+    i64::try_from(max).unwrap_or(i64::MAX)
+}
+
+fn open_intent(conn: &Connection, agent: &AgentName) -> Result<Option<OpenIntent>, StoreError> {
+    conn.prepare_cached("SELECT * FROM intents WHERE agent = ?1 AND finished_at IS NULL")?
+        .query_and_then([agent.as_str()], |row| {
+            let cells = Cells::new("intents", row);
+            let before = match (cells.get("before_id")?, cells.get("before_started_at")?) {
+                (Some(id), Some(started_at)) => Some(Instance { id, started_at }),
+                _ => None,
+            };
+            Ok(OpenIntent {
+                intent: read::intent_of(&cells)?,
+                delivered: cells.opt_wall("delivered_at")?.map(|at| (at, before)),
+            })
+        })?
+        .next()
+        .transpose()
+}
+
+/// Switches that an operator asked for do not count.
+fn budget(conn: &Connection, agent: &AgentName) -> Result<Vec<Wall>, StoreError> {
+    let mut started = conn
+        .prepare_cached(
+            "SELECT started_at FROM intents WHERE agent = ?1 AND plan = ?2 AND cause NOT IN (?3, ?4)
+             ORDER BY number DESC LIMIT ?5",
+        )?
+        .query_and_then(
+            params![
+                agent.as_str(),
+                Plan::Switch.as_str(),
+                CauseBy::Operator.as_str(),
+                CauseBy::Pin.as_str(),
+                limit(AgentRecord::BUDGET_MAX)
+            ],
+            |row| Cells::new("intents", row).wall("started_at"),
+        )?
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    started.reverse();
+    Ok(started)
+}
+
+fn deferred(conn: &Connection, agent: &AgentName) -> Result<Vec<Deferred>, StoreError> {
+    conn.prepare_cached(
+        "SELECT * FROM failures WHERE agent = ?1 AND outcome IN ('held', 'ambiguous') ORDER BY number LIMIT ?2",
+    )?
+    .query_and_then(params![agent.as_str(), limit(AgentRecord::DEFERRED_MAX)], |row| {
+        let cells = Cells::new("failures", row);
+        let failure = read::failure_of(&cells)?;
+        let stamp = match (failure.outcome, failure.generation) {
+            (Outcome::Held, Some(generation)) => Stamp::Generation(generation),
+            _ => Stamp::Unsettled,
+        };
+        Ok(Deferred {
+            failure: failure.id,
+            stamp,
+            outcome: failure.outcome,
+            report: Report {
+                id: failure.report.map(|(id, _)| id),
+                kind: failure.kind,
+                subscription: failure.subscription,
+                generation: failure.generation,
+                model: failure.model,
+                window: failure.window,
+                reset_at: failure.reset_at,
+                observed_at: failure.observed_at,
+                reporter: failure.reporter,
+                sender: failure.sender,
+                reason: failure.reason,
+            },
+        })
+    })?
+    .collect()
+}
+
+/// Everything durable about the pool.
+pub(super) fn pool(conn: &Connection, now: Wall) -> Result<PoolRecord, StoreError> {
+    let _snapshot = conn.unchecked_transaction()?;
+    Ok(PoolRecord {
+        cooldowns: cooldowns(conn, now)?,
+        assignments: pairs(conn, "SELECT agent AS a, subscription AS b FROM assignments ORDER BY agent")?,
+        reservations: pairs(
+            conn,
+            "SELECT agent AS a, to_subscription AS b FROM intents WHERE finished_at IS NULL ORDER BY agent",
+        )?,
+        credentials: pairs::<_, String>(
+            conn,
+            "SELECT subscription AS a, fingerprint AS b FROM subscriptions ORDER BY subscription",
+        )?
+        .into_iter()
+        .map(|(subscription, fingerprint)| (subscription, Fingerprint(fingerprint)))
+        .collect(),
+    })
+}
+
+fn pairs<A: From<String>, B: From<String>>(conn: &Connection, sql: &str) -> Result<Vec<(A, B)>, StoreError> {
+    conn.prepare_cached(sql)?
+        .query_and_then([], |row| {
+            let cells = Cells::new("assignments, intents or subscriptions", row);
+            Ok((cells.name("a")?, cells.name("b")?))
+        })?
+        .collect()
+}
+
+fn cooldowns(conn: &Connection, now: Wall) -> Result<Vec<Cooldown>, StoreError> {
+    let mut cooldowns = conn
+        .prepare_cached("SELECT * FROM cooldowns WHERE until IS NULL OR until > ?1")?
+        .query_and_then([now.0], |row| {
+            let cells = Cells::new("cooldowns", row);
+            let named =
+                |column| Ok::<_, StoreError>(Some(cells.get::<String>(column)?).filter(|name| !name.is_empty()));
+            Ok(Cooldown {
+                key: CooldownKey {
+                    reach: named("agent")?.map_or(Reach::All, |agent| Reach::Agent(agent.into())),
+                    quota: cells.name("quota")?,
+                    credential: named("credential")?.map(Into::into),
+                    window: cells.word("scope")?,
+                    model: named("model")?.map(Into::into),
+                },
+                subscription: cells.name("subscription")?,
+                kind: cells.word("kind")?,
+                source: cells.word("source")?,
+                since: cells.wall("since")?,
+                until: cells.opt_wall("until")?,
+                failure: cells.opt_failure("failure")?,
+            })
+        })?
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    cooldowns.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(cooldowns)
+}
