@@ -1,4 +1,5 @@
 //! switchman keeps containerised AI coding agents working.
 pub mod domain;
+pub mod drivers;
 pub mod machine;
 pub mod ports;
