@@ -1,0 +1,182 @@
+//! What the engine tells by itself, and whether it is there at all.
+//!
+//! It must not be believed: an event says "look at this agent", no more. The engine keeps few events and forgets
+//! them when it ends, so after every new connection the caller is told to look at everything.
+//!
+//! ```text
+//!            ┌──────── ping answered: EngineBack ────────┐
+//!            │                                           ▼
+//!        ┌───┴────┐  ping not answered: EngineLost   ┌───────┐ event of ours: Changed
+//!   ────►│ Absent │◄─────────────────────────────────│ Follow│──┐
+//!        └───┬────┘◄── stream ended (told only if ───└───────┘◄─┘
+//!            └──┘        the next ping fails)
+//!         wait, ping
+//! ```
+//!
+//! A stream that is silent may be dead: its body has no timeout, so the engine is pinged beside it. The state
+//! lives here and not in the future, so a caller may drop the future at any time and lose nothing but a ping.
+//!
+//! Tests: `tests/docker_faults.rs`, `tests/runtime_conformance.rs`.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::models::EventMessage;
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures_util::{Stream, StreamExt};
+
+use super::DockerRuntime;
+use super::calls::in_full;
+use crate::domain::{AgentName, Due};
+use crate::ports::runtime::RuntimeEvent;
+
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A connection that ended sooner was no better than none: the waits go on growing.
+const GOOD_CONNECTION: Duration = Duration::from_secs(10);
+/// Events from so long before the connection are asked for, so that none falls between it and the ping.
+const OVERLAP: Duration = Duration::from_secs(2);
+
+const ACTIONS: [&str; 7] = ["create", "start", "die", "oom", "destroy", "rename", "health_status"];
+
+type Events = Pin<Box<dyn Stream<Item = Result<EventMessage, Error>> + Send>>;
+
+enum Phase {
+    Absent { retry: Option<Due> },
+    Follow { events: Events, ping: Due, good_from: Due },
+}
+
+/// Follows the engine.
+pub(super) struct Follower {
+    phase: Phase,
+    /// Whether the caller has been told that the engine is lost.
+    lost_told: bool,
+    failures: u32,
+}
+
+impl Default for Follower {
+    fn default() -> Self {
+        Self { phase: Phase::Absent { retry: None }, lost_told: false, failures: 0 }
+    }
+}
+
+enum Heard {
+    Event(EventMessage),
+    Ended,
+    Silence,
+}
+
+impl Follower {
+    /// The next thing to tell.
+    pub(super) async fn next(&mut self, docker: &DockerRuntime) -> RuntimeEvent {
+        loop {
+            match &mut self.phase {
+                Phase::Absent { retry } => {
+                    if let Some(due) = *retry {
+                        docker.clock.sleep(due.remaining(docker.clock.now())).await;
+                    }
+                    if let Some(event) = self.connect(docker).await {
+                        return event;
+                    }
+                }
+                Phase::Follow { events, ping, good_from } => {
+                    let left = ping.remaining(docker.clock.now());
+                    let heard = tokio::select! {
+                        biased;
+                        item = events.next() => match item {
+                            Some(Ok(event)) => Heard::Event(event),
+                            Some(Err(_)) | None => Heard::Ended,
+                        },
+                        () = docker.clock.sleep(left) => Heard::Silence,
+                    };
+                    match heard {
+                        Heard::Event(event) => {
+                            if let Some(agent) = docker.agent_of(&event) {
+                                return RuntimeEvent::Changed(agent);
+                            }
+                        }
+                        Heard::Ended => {
+                            if good_from.is_past(docker.clock.now()) {
+                                self.failures = 0;
+                            }
+                            self.wait(docker);
+                        }
+                        Heard::Silence => match docker.ping().await {
+                            Ok(()) => {
+                                *ping = docker.clock.now().due_after(PING_EVERY);
+                                self.failures = 0;
+                            }
+                            Err(why) => {
+                                self.wait(docker);
+                                self.lost_told = true;
+                                return RuntimeEvent::EngineLost(why);
+                            }
+                        },
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect(&mut self, docker: &DockerRuntime) -> Option<RuntimeEvent> {
+        match docker.ping().await {
+            Ok(()) => match docker.events() {
+                Ok(events) => {
+                    let now = docker.clock.now();
+                    self.phase = Phase::Follow {
+                        events,
+                        ping: now.due_after(PING_EVERY),
+                        good_from: now.due_after(GOOD_CONNECTION),
+                    };
+                    self.lost_told = false;
+                    Some(RuntimeEvent::EngineBack)
+                }
+                Err(why) => self.absent(docker, why),
+            },
+            Err(why) => self.absent(docker, why),
+        }
+    }
+
+    fn absent(&mut self, docker: &DockerRuntime, why: String) -> Option<RuntimeEvent> {
+        self.wait(docker);
+        (!std::mem::replace(&mut self.lost_told, true)).then_some(RuntimeEvent::EngineLost(why))
+    }
+
+    fn wait(&mut self, docker: &DockerRuntime) {
+        let wait = FIRST_WAIT.saturating_mul(1 << self.failures.min(16)).min(LONGEST_WAIT);
+        self.failures = self.failures.saturating_add(1);
+        self.phase = Phase::Absent { retry: Some(docker.clock.now().due_after(wait)) };
+    }
+}
+
+impl DockerRuntime {
+    async fn ping(&self) -> Result<(), String> {
+        let client = self.engine.client().map_err(|error| error.to_string())?;
+        let deadline = self.call_timeout.min(PING_TIMEOUT_MAX);
+        match tokio::time::timeout(deadline, client.ping()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(format!("{}: {}", self.engine.host(), in_full(&error))),
+            Err(_) => Err(format!("{}: no answer to a ping within {deadline:?}", self.engine.host())),
+        }
+    }
+
+    fn events(&self) -> Result<Events, String> {
+        let client = self.engine.client().map_err(|error| error.to_string())?;
+        let since = self.clock.now().wall.minus(OVERLAP).0 / 1_000;
+        let filters = HashMap::from([("type", vec!["container"]), ("event", ACTIONS.to_vec())]);
+        let options = EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build();
+        Ok(client.events(Some(options)).boxed())
+    }
+
+    /// Whose container an event is about: by its name, or by the one it had before a rename.
+    fn agent_of(&self, event: &EventMessage) -> Option<AgentName> {
+        let attributes = event.actor.as_ref()?.attributes.as_ref()?;
+        let names = [attributes.get("name"), attributes.get("oldName")];
+        let is_named = |container: &str| names.iter().flatten().any(|name| name.trim_start_matches('/') == container);
+        self.containers.iter().find(|(_, container)| is_named(container)).map(|(agent, _)| agent.clone())
+    }
+}
