@@ -17,7 +17,7 @@
 //! A call that is not answered in time goes on in the engine; its outcome is in doubt, and only a look tells.
 //! `call_timeout` is counted on top of the time the container is given to end.
 //!
-//! Tests: `tests/runtime_conformance.rs` on a real engine, `tests/docker_faults.rs` on one that fails to order.
+//! Tests: `tests/runtime_conformance.rs` on a real engine, `tests/runtime_conformance/docker_faults.rs` on one that fails to order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -230,7 +230,7 @@ fn may_be_a_name(name: &str) -> bool {
 
 /// The engine counts a grace in whole seconds; a part of one is not taken away from the container.
 fn whole_seconds(grace: Duration) -> i32 {
-    let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
+    let seconds = grace.as_secs().saturating_add(u64::from(grace.subsec_nanos() > 0));
     i32::try_from(seconds).unwrap_or(i32::MAX)
 }
 

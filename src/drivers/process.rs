@@ -21,7 +21,7 @@
 //! | another life, begun for an earlier assignment | ends it too: its environment holds the old credential |
 //! | no life since the daemon began | starts one |
 //!
-//! Tests: in the files below, `tests/runtime_conformance.rs`, `tests/process_children.rs`.
+//! Tests: in the files below, `tests/runtime_conformance.rs`, `tests/runtime_conformance/process_children.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -106,7 +106,9 @@ pub struct ProcessRuntime {
     clock: Arc<dyn Clock>,
     sink: Arc<dyn OutputSink>,
     notices: Arc<Notices>,
-    is_recovered: tokio::sync::Mutex<bool>,
+    /// What could not be ended, once the left-overs have been looked for. They are looked for once: later on
+    /// they could not be told from children of our own.
+    left: tokio::sync::Mutex<Option<Vec<LeftOver>>>,
 }
 
 struct Slot {
@@ -162,7 +164,7 @@ impl ProcessRuntime {
             clock,
             sink,
             notices: Arc::default(),
-            is_recovered: tokio::sync::Mutex::new(false),
+            left: tokio::sync::Mutex::default(),
         }
     }
 
@@ -174,13 +176,25 @@ impl ProcessRuntime {
 
     /// Ends what an earlier daemon left behind, with this grace. The first order does it if nobody did.
     pub async fn recover(&self, grace: Duration) -> Recovered {
-        let mut is_recovered = self.is_recovered.lock().await;
-        if *is_recovered {
+        let mut left = self.left.lock().await;
+        if left.is_some() {
             return Recovered::default();
         }
         let recovered = left_overs::end_all(&self.records, &self.settings.owner, grace, &*self.clock).await;
-        *is_recovered = recovered.remaining.is_empty();
+        *left = Some(recovered.remaining.clone());
         recovered
+    }
+
+    /// Refuses while an earlier life of this agent, one that cannot be ended, is there.
+    async fn refuse_beside_a_left_over(&self, agent: &AgentName) -> Result<(), RuntimeError> {
+        let left = self.left.lock().await;
+        match left.iter().flatten().find(|left| left.agent == *agent && left.is_there()) {
+            Some(left) => {
+                let why = format!("process {} of an earlier daemon does not end", left.pid);
+                Err(RuntimeError::Foreign { agent: agent.clone(), why })
+            }
+            None => Ok(()),
+        }
     }
 
     fn slot(&self, agent: &AgentName) -> Result<&Slot, RuntimeError> {
@@ -198,11 +212,8 @@ impl ProcessRuntime {
 
     async fn begin_life(&self, slot: &Slot, order: &StartOrder<'_>) -> Result<(), RuntimeError> {
         let grace = order.grace.unwrap_or(USUAL_GRACE);
-        let recovered = self.recover(grace).await;
-        if let Some(left) = recovered.remaining.iter().find(|left| left.agent == *order.agent) {
-            let why = format!("process {} of an earlier daemon does not end", left.pid);
-            return Err(RuntimeError::Foreign { agent: order.agent.clone(), why });
-        }
+        self.recover(grace).await;
+        self.refuse_beside_a_left_over(order.agent).await?;
         let command = self.command(&slot.spec, order)?;
         let life =
             Life::begin(command, order.generation, self.ears(order.agent)).map_err(|error| RuntimeError::Refused {
