@@ -107,14 +107,14 @@ fn platform(doing: &'static str) -> impl FnOnce(std::io::Error) -> DaemonError {
 /// # Errors
 /// If it cannot be started. Whatever was begun is undone.
 pub fn run(config: &Path, environment: &Environment) -> Result<(), DaemonError> {
-    let (config, warnings) = read(config, environment)?;
+    let (file, (config, warnings)) = (config, read(config, environment)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(32)
         .enable_all()
         .build()
         .map_err(platform("start the runtime"))?;
-    let result = runtime.block_on(serve(config, &warnings, environment));
+    let result = runtime.block_on(serve(file, &config, &warnings, environment));
     // A notification that is just being handed over is not waited for: it is sent again at the next start.
     runtime.shutdown_timeout(Duration::from_millis(500));
     result
@@ -132,25 +132,28 @@ fn read(path: &Path, environment: &Environment) -> Result<(Config, Vec<Problem>)
     Ok((config, warnings))
 }
 
-async fn serve(config: Config, warnings: &[Problem], environment: &Environment) -> Result<(), DaemonError> {
+async fn serve(
+    file: &Path,
+    config: &Config,
+    warnings: &[Problem], environment: &Environment) -> Result<(), DaemonError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let started = clock.now();
-    install_log(&config, environment, &clock)?;
+    install_log(config, environment, &clock)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let state_dir = StateDir::claim(&config.state_dir, started.wall, config.path())?;
+    let state_dir = StateDir::claim(&config.state_dir, started.wall, file)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&state_dir.database(), &Options::default())?);
     let mut signals = Signals::take().map_err(platform("take over the signals"))?;
     let (stopper, mut stop) = shutdown::stop(STOP_WITHIN);
     let service = manager(environment)?;
 
     let telemetry = Telemetry::new();
-    let wiring = wire(&config, &state_dir, &store, &clock, &telemetry, environment).await?;
+    let wiring = wire(config, &state_dir, &store, &clock, &telemetry, environment).await?;
     let (agents, subscriptions) = (wiring.agents.len(), wiring.subscriptions.len());
     let root = Root::start(wiring).await?;
     let switchman = root.switchman();
-    let served = api::serve(switchman.clone(), door(&config), stop.flag()).await;
+    let served = api::serve(switchman.clone(), door(config), stop.flag()).await;
     let server = match served {
         Ok(server) => server,
         Err(error) => {
@@ -170,10 +173,15 @@ async fn serve(config: Config, warnings: &[Problem], environment: &Environment) 
 
     let clock_of_signals = Arc::clone(&clock);
     let listening = tokio::spawn(async move { stopper.obey(&mut signals, &*clock_of_signals).await });
+    let mut stop_heard = stop.clone();
     let request = tokio::select! {
-        request = stop.requested() => request,
-        // Without a service manager the watch ends at once; the daemon goes on all the same.
-        request = async { service.watch(&*clock, || is_alive(&switchman)).await; stop.clone().requested().await } => request,
+        request = stop_heard.requested() => Some(request),
+        () = service.watch(&*clock, || is_alive(&switchman)) => None,
+    };
+    // The watch goes on until the process ends: only a request gets us here.
+    let request = match request {
+        Some(request) => request,
+        None => stop_heard.requested().await,
     };
     let deadline = Duration::from_millis(request.deadline.0.saturating_sub(clock.now().steady.0));
     telemetry.emit(events::DaemonStopping { reason: request.reason, deadline_ms: deadline });
