@@ -12,8 +12,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use rusqlite::{Connection, params};
 use switchman::domain::{
-    AgentName, Attributes, Change, FailureId, FailureKind, FailureRecord, Generation, Outcome, ReportId, Reporter,
-    Rest, SubscriptionName, Wall, Window,
+    AgentName, Answer, Attributes, Change, FailureId, FailureKind, FailureRecord, Generation, Outcome, ReportId,
+    Reporter, Rest, SubscriptionName, Wall, Window,
 };
 use switchman::drivers::sqlite::{Options, SqliteStore};
 use switchman::ports::store::Store;
@@ -46,7 +46,19 @@ impl Counter {
             sender: "uid 1000 pid 4711".to_owned(),
             reason: None,
             count: 1,
-            answer: None,
+            answer: Some(Box::new(Answer {
+                outcome: Outcome::Repeat,
+                duplicate: false,
+                failure: Some(FailureId { agent: agent.clone(), number }),
+                kind: FailureKind::RateLimit,
+                agent: agent.clone(),
+                subscription: Some(SubscriptionName::from("max-a")),
+                generation: Some(Generation(7)),
+                switch: None,
+                retry_after: None,
+                earliest_reset: None,
+                reason: None,
+            })),
         };
         let attributes = Attributes {
             rest: Rest::Serving,
@@ -145,6 +157,7 @@ fn commits(criterion: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
+    group.throughput(Throughput::Elements(1));
     group.bench_function("load of an agent with a long history", |bencher| {
         let agent = AgentName::from("agent-1");
         bencher.iter(|| black_box(runtime.block_on(threaded.load_agent(&agent)).expect("a load")));
