@@ -125,3 +125,40 @@ async fn agents_that_leave_together_spread() {
     assert_eq!(counts.values().copied().collect::<Vec<_>>(), [5, 5], "{counts:?}");
     rig.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_dies_comes_back_with_what_was_queued_and_hurts_nobody_else() {
+    let rig = Rig::new(&["one", "two"]).runs("one", "a").runs("two", "b").start().await;
+    rig.until("one", |state| state.assignment.is_some()).await;
+    rig.until("two", |state| state.assignment.is_some()).await;
+    rig.die_on_commit_of("one");
+    let died = rig.switchman().report("one", limit(Some("a"), Some(1)), 0).await;
+    assert!(died.is_err(), "{died:?}");
+    // The next life begins from the store and takes what is in the intake.
+    let answer = rig.report("one", limit(Some("a"), Some(1))).await;
+    assert_eq!(answer.outcome, Outcome::Switching);
+    rig.until("one", |state| state.generation() == Generation(2)).await;
+    assert_eq!(rig.world.starts_ordered(&"one".into()), 1);
+    assert_eq!(rig.state("two").generation(), Generation(1));
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_dies_again_and_again_is_parked_and_the_others_go_on() {
+    let rig = Rig::new(&["one", "two"]).runs("one", "a").runs("two", "a").start().await;
+    rig.until("one", |state| state.assignment.is_some()).await;
+    rig.until("two", |state| state.assignment.is_some()).await;
+    for _ in 0..7 {
+        rig.die_on_commit_of("one");
+        if rig.switchman().report("one", limit(Some("a"), Some(1)), 0).await.is_ok() {
+            break;
+        }
+    }
+    rig.until("one", |state| matches!(state.phase, Phase::Parked { .. })).await;
+    assert_eq!(rig.notifications(NotifyEvent::Parked), 1);
+    rig.live_again();
+    assert_eq!(rig.report("one", limit(Some("a"), Some(1))).await.outcome, Outcome::Recorded);
+    assert_eq!(rig.report("two", limit(Some("a"), Some(1))).await.outcome, Outcome::Switching);
+    rig.until("two", |state| state.generation() == Generation(2)).await;
+    rig.stop().await;
+}

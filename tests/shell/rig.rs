@@ -1,13 +1,13 @@
 //! A daemon's actors on fakes, with a clock that jumps to the next deadline when nothing else is to be done.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use switchman::actor::{Root, Switchman, Wiring};
 use switchman::domain::{
-    AgentName, Answer, Change, FailureKind, FailureRecord, Generation, NotifyEvent, Provider, QuotaIdentity, Report,
-    Reporter, SubscriptionName, SubscriptionType, Wall, Window,
+    AgentName, AgentRecord, Answer, Change, FailureKind, FailureRecord, Generation, IntentId, IntentRecord,
+    NotifyEvent, Provider, QuotaIdentity, Report, ReportId, Reporter, SubscriptionName, SubscriptionType, Wall, Window,
 };
 use switchman::drivers::fake::clock::TestClock;
 use switchman::drivers::fake::runtime::{FakeWorld, Place};
@@ -18,7 +18,7 @@ use switchman::machine::policy::{Policy, SubscriptionPolicy};
 use switchman::ports::Pending;
 use switchman::ports::clock::Clock;
 use switchman::ports::credentials::{Credential, CredentialError, CredentialSource};
-use switchman::ports::store::{HistoryQuery, Store};
+use switchman::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, Store, StoreError, StoredAnswer};
 use switchman::telemetry::Telemetry;
 
 pub(crate) const START: Wall = Wall(1_800_000_000_000);
@@ -39,8 +39,70 @@ fn key(subscription: &str) -> String {
     format!("key-of-{subscription}")
 }
 
+/// The fake store, with one more fault: whoever commits a failure of this agent dies of it.
+struct Deadly {
+    store: Arc<FakeStore>,
+    agent: Mutex<Option<AgentName>>,
+}
+
+impl Store for Deadly {
+    fn commit(&self, changes: Vec<Change>) -> Pending<'_, Result<(), StoreError>> {
+        let mut deadly = self.agent.lock().expect("whole");
+        let is_deadly = changes.iter().any(|change| match change {
+            Change::FailureRecorded(record) => Some(&record.id.agent) == deadly.as_ref(),
+            _ => false,
+        });
+        if is_deadly {
+            *deadly = None;
+            drop(deadly);
+            panic!("a fault of the test");
+        }
+        self.store.commit(changes)
+    }
+    fn load_agent<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<AgentRecord>, StoreError>> {
+        self.store.load_agent(agent)
+    }
+    fn load_pool(&self, now: Wall) -> Pending<'_, Result<PoolRecord, StoreError>> {
+        self.store.load_pool(now)
+    }
+    fn report_ids<'a>(
+        &'a self,
+        agent: &'a AgentName,
+        since: Wall,
+        limit: u32,
+    ) -> Pending<'a, Result<Vec<ReportId>, StoreError>> {
+        self.store.report_ids(agent, since, limit)
+    }
+    fn answer<'a>(
+        &'a self,
+        agent: &'a AgentName,
+        id: &'a ReportId,
+    ) -> Pending<'a, Result<Option<StoredAnswer>, StoreError>> {
+        self.store.answer(agent, id)
+    }
+    fn intents(&self, query: HistoryQuery) -> Pending<'_, Result<Page<IntentRecord>, StoreError>> {
+        self.store.intents(query)
+    }
+    fn intent<'a>(&'a self, id: &'a IntentId) -> Pending<'a, Result<Option<IntentRecord>, StoreError>> {
+        self.store.intent(id)
+    }
+    fn failures(&self, query: HistoryQuery) -> Pending<'_, Result<Page<FailureRecord>, StoreError>> {
+        self.store.failures(query)
+    }
+    fn outgoing<'a>(&'a self, target: &'a str, limit: u32) -> Pending<'a, Result<Vec<Outgoing>, StoreError>> {
+        self.store.outgoing(target, limit)
+    }
+    fn delivered<'a>(&'a self, target: &'a str, position: i64) -> Pending<'a, Result<(), StoreError>> {
+        self.store.delivered(target, position)
+    }
+    fn sweep(&self, retention: Retention) -> Pending<'_, Result<(), StoreError>> {
+        self.store.sweep(retention)
+    }
+}
+
 /// What is set up, and then what runs.
 pub(crate) struct Rig {
+    deadly: Arc<Deadly>,
     agents: BTreeMap<AgentName, Arc<Policy>>,
     pub(crate) world: Arc<FakeWorld>,
     pub(crate) store: Arc<FakeStore>,
@@ -53,10 +115,12 @@ impl Rig {
     pub(crate) fn new(agents: &[&str]) -> Self {
         let policy = Arc::new(testing::policy());
         let agents = agents.iter().map(|name| (AgentName::from(*name), Arc::clone(&policy))).collect();
+        let store = Arc::new(FakeStore::new());
         Self {
             agents,
             world: Arc::new(FakeWorld::new()),
-            store: Arc::new(FakeStore::new()),
+            deadly: Arc::new(Deadly { store: Arc::clone(&store), agent: Mutex::default() }),
+            store,
             clock: Arc::new(TestClock::new(START)),
             root: None,
         }
@@ -85,7 +149,7 @@ impl Rig {
             runtime: Arc::clone(&self.world) as _,
             delivery: Arc::clone(&self.world) as _,
             credentials: Arc::new(Keys),
-            store: Arc::clone(&self.store) as _,
+            store: Arc::clone(&self.deadly) as _,
             clock: Arc::clone(&self.clock) as _,
             telemetry: Telemetry::new(),
             notifiers: Vec::new(),
@@ -140,6 +204,15 @@ impl Rig {
     pub(crate) async fn failures(&self, agent: &str) -> Vec<FailureRecord> {
         let query = HistoryQuery { agent: Some(agent.into()), limit: 1000, ..HistoryQuery::default() };
         self.store.failures(query).await.expect("readable").rows
+    }
+
+    /// The next commit of a failure of this agent kills whoever makes it.
+    pub(crate) fn die_on_commit_of(&self, agent: &str) {
+        *self.deadly.agent.lock().expect("whole") = Some(agent.into());
+    }
+
+    pub(crate) fn live_again(&self) {
+        *self.deadly.agent.lock().expect("whole") = None;
     }
 
     pub(crate) async fn stop(mut self) {
