@@ -221,6 +221,8 @@ async fn shutting_down_ends_every_child_and_its_note() {
     ends(&instance.id).await;
     let is_forgotten = async || (!folder.path().join("children/one.json").exists()).then_some(());
     eventually("the note is removed", is_forgotten).await;
+    let late = children.runtime.restart(Orders::new().about(&one(), Some(&instance))).await;
+    assert!(matches!(late, Err(RuntimeError::Refused { .. })), "nothing is started after a shutdown");
 }
 
 #[tokio::test]

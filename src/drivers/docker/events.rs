@@ -13,6 +13,8 @@
 //!         wait, ping
 //! ```
 //!
+//! (`Absent` in the picture is two phases in the code: waiting for the next try, and waiting for its ping.)
+//!
 //! A stream that is silent may be dead: its body has no timeout, so the engine is pinged beside it. The state
 //! lives here and not in the future, so a caller may drop the future at any time and lose nothing.
 //!
