@@ -52,7 +52,7 @@ impl Seat {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Desk) -> (T, bool)) -> T {
-        let mut desk = self.desk.lock().unwrap();
+        let mut desk = self.desk.lock().expect("whole");
         let (result, must_wake) = work(&mut desk);
         if must_wake {
             desk.mailbox.push_back(());
@@ -114,13 +114,13 @@ fn live(seat: &Seat, dies_after: Option<u64>) -> bool {
         ((), false)
     });
     loop {
-        let mut desk = seat.desk.lock().unwrap();
+        let mut desk = seat.desk.lock().expect("whole");
         while desk.mailbox.is_empty() {
             if desk.producers_left == 0 {
                 desk.is_done = true;
                 return false;
             }
-            desk = seat.arrived.wait(desk).unwrap();
+            desk = seat.arrived.wait(desk).expect("whole");
         }
         desk.mailbox.pop_front();
         if dies_after.is_some_and(|after| handled >= after) {
@@ -157,10 +157,10 @@ fn schedule(crashes: &'static [u64]) {
         })
     };
     for producer in producers {
-        producer.join().unwrap();
+        producer.join().expect("whole");
     }
-    actor.join().unwrap();
-    let mut desk = seat.desk.lock().unwrap();
+    actor.join().expect("whole");
+    let mut desk = seat.desk.lock().expect("whole");
     assert!(desk.is_done);
     assert_eq!(desk.shed, 0);
     assert_eq!(desk.taken, PRODUCERS * POSTS, "something was left in the intake with nobody on the way to it");

@@ -6,7 +6,7 @@ mod rig;
 use std::time::Duration;
 
 use rig::{Rig, limit};
-use switchman::domain::{FailureKind, Generation, IntentOutcome, NotifyEvent, Outcome, ReportId};
+use switchman::domain::{FailureKind, Generation, IntentOutcome, NotifyEvent, Outcome, ReportId, SubscriptionName};
 use switchman::drivers::fake::runtime::Call;
 use switchman::machine::agent::{Command, Phase};
 
@@ -16,7 +16,7 @@ async fn a_running_container_is_adopted_without_a_restart() {
     rig.until("one", |state| state.assignment.is_some()).await;
     let state = rig.state("one");
     assert_eq!(state.generation(), Generation(1));
-    assert_eq!(state.subscription().map(|name| name.as_str()), Some("a"));
+    assert_eq!(state.subscription().map(SubscriptionName::as_str), Some("a"));
     assert_eq!(rig.world.starts_ordered(&"one".into()), 0);
     rig.stop().await;
 }
@@ -63,7 +63,7 @@ async fn with_nobody_left_the_agent_is_exhausted_and_goes_on_at_the_reset_withou
     rig.until("one", |state| state.phase.as_str() == "serving").await;
     assert!(rig.elapsed() >= Duration::from_secs(2 * 3600), "{:?}", rig.elapsed());
     // By the time its jitter is over its own subscription serves again as well: no reason to move.
-    assert_eq!(rig.state("one").subscription().map(|name| name.as_str()), Some("c"));
+    assert_eq!(rig.state("one").subscription().map(SubscriptionName::as_str), Some("c"));
     assert_eq!(rig.world.starts_ordered(&"one".into()), restarts);
     assert_eq!(rig.notifications(NotifyEvent::Recovered), 1);
     rig.stop().await;
