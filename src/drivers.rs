@@ -7,8 +7,12 @@
 //! Tests: one conformance suite per port, run on the fake and on the real thing.
 
 pub mod credentials;
+pub mod delivery;
+pub mod docker;
 pub mod fake;
 pub mod fingerprint;
+pub mod process;
+pub mod runtimes;
 pub mod sqlite;
 pub mod state_dir;
 pub mod system_clock;

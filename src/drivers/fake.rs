@@ -3,4 +3,6 @@
 //! A fake must not be kinder than the real thing: each passes the conformance suite of its port.
 
 pub mod clock;
+pub mod fault;
+pub mod runtime;
 pub mod store;
