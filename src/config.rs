@@ -25,7 +25,6 @@ use toml::de::DeTable;
 mod agent;
 mod api;
 mod docker;
-mod duration;
 mod files;
 mod history;
 mod keys;

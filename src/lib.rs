@@ -1,6 +1,7 @@
 //! switchman keeps containerised AI coding agents working.
 
 pub mod actor;
+pub mod api;
 pub mod classify;
 pub mod config;
 pub mod domain;

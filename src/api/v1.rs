@@ -1,0 +1,4 @@
+//! The first version of the API.
+
+pub mod time;
+pub mod wire;
