@@ -53,6 +53,12 @@ pub(super) enum Verb {
     Check(check::Arguments),
     /// Show the whole job on this machine, without Docker and without an account.
     Demo,
+    /// Be an agent of the demo; the demo's daemon starts it.
+    #[command(hide = true)]
+    DemoAgent {
+        /// The folder that stands for the provider.
+        provider: PathBuf,
+    },
     #[command(flatten)]
     Client(ClientVerb),
 }

@@ -246,7 +246,9 @@ impl PoolState {
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::CooldownSet(cooldown) => {
-                self.cooldowns.insert(cooldown.key.clone(), cooldown.clone());
+                if self.cooldowns.get(&cooldown.key).is_none_or(|known| cooldown.supersedes(known)) {
+                    self.cooldowns.insert(cooldown.key.clone(), cooldown.clone());
+                }
             }
             Change::CooldownLifted(key) => {
                 self.cooldowns.remove(key);
