@@ -221,8 +221,16 @@ fn pool_with(words: &[Word], agents_max: u32) -> PoolState {
 }
 
 fn is_cooling_for(words: &[Word], number: usize, about: &SubscriptionName, now: Wall) -> bool {
-    let latest: BTreeMap<_, _> = words.iter().map(|word| (row(word).key, (word.by, row(word)))).collect();
-    let rows = || latest.values().filter(|(_, row)| &row.subscription == about && row.is_cooling(now));
+    // Of two words about the same thing the one that reaches further holds: no word shortens what is known (E4).
+    let mut furthest: BTreeMap<_, (Option<usize>, Cooldown)> = BTreeMap::new();
+    for word in words {
+        let row = row(word);
+        let end = |row: &Cooldown| row.until.map_or(i64::MAX, |until| until.0);
+        if furthest.get(&row.key).is_none_or(|(_, known)| end(&row) >= end(known)) {
+            furthest.insert(row.key.clone(), (word.by, row));
+        }
+    }
+    let rows = || furthest.values().filter(|(_, row)| &row.subscription == about && row.is_cooling(now));
     let is_own = rows().any(|(by, _)| by.is_none_or(|by| by == number));
     let witnesses = rows().filter(|(by, row)| by.is_some() && !row.is_quarantine()).count();
     is_own || witnesses >= 2

@@ -144,7 +144,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         let mut verbs = Vec::new();
-        for verb in command.get_subcommands() {
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
             let text = section(verb.get_name());
             let mut known = vec!["--json".to_owned()];
             for sub in std::iter::once(verb).chain(verb.get_subcommands()) {
