@@ -21,14 +21,16 @@
 //! | another life, begun for an earlier assignment | ends it too: its environment holds the old credential |
 //! | no life since the daemon began | starts one |
 //!
-//! Tests: in the files below, `tests/runtime_conformance.rs`, `tests/process_children.rs`.
+//! Tests: in the files below, `tests/runtime_conformance.rs`, `tests/runtime_conformance/process_children.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::Pid;
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
@@ -106,7 +108,10 @@ pub struct ProcessRuntime {
     clock: Arc<dyn Clock>,
     sink: Arc<dyn OutputSink>,
     notices: Arc<Notices>,
-    is_recovered: tokio::sync::Mutex<bool>,
+    is_closing: AtomicBool,
+    /// What could not be ended, once the left-overs have been looked for. They are looked for once: later on
+    /// they could not be told from children of our own.
+    left: tokio::sync::Mutex<Option<Vec<LeftOver>>>,
 }
 
 struct Slot {
@@ -146,7 +151,7 @@ impl Notices {
 }
 
 impl ProcessRuntime {
-    /// These agents. Starts none.
+    /// These agents. Starts none. After [`Runtime::shut_down`] it starts none any more.
     #[must_use]
     pub fn new(
         agents: BTreeMap<AgentName, ProcessSpec>,
@@ -162,7 +167,8 @@ impl ProcessRuntime {
             clock,
             sink,
             notices: Arc::default(),
-            is_recovered: tokio::sync::Mutex::new(false),
+            is_closing: AtomicBool::new(false),
+            left: tokio::sync::Mutex::default(),
         }
     }
 
@@ -174,13 +180,25 @@ impl ProcessRuntime {
 
     /// Ends what an earlier daemon left behind, with this grace. The first order does it if nobody did.
     pub async fn recover(&self, grace: Duration) -> Recovered {
-        let mut is_recovered = self.is_recovered.lock().await;
-        if *is_recovered {
+        let mut left = self.left.lock().await;
+        if left.is_some() {
             return Recovered::default();
         }
         let recovered = left_overs::end_all(&self.records, &self.settings.owner, grace, &*self.clock).await;
-        *is_recovered = recovered.remaining.is_empty();
+        *left = Some(recovered.remaining.clone());
         recovered
+    }
+
+    /// Refuses while an earlier life of this agent, one that cannot be ended, is there.
+    async fn refuse_beside_a_left_over(&self, agent: &AgentName) -> Result<(), RuntimeError> {
+        let left = self.left.lock().await;
+        match left.iter().flatten().find(|left| left.agent == *agent && left.is_there()) {
+            Some(left) => {
+                let why = format!("process {} of an earlier daemon does not end", left.pid);
+                Err(RuntimeError::Foreign { agent: agent.clone(), why })
+            }
+            None => Ok(()),
+        }
     }
 
     fn slot(&self, agent: &AgentName) -> Result<&Slot, RuntimeError> {
@@ -198,19 +216,21 @@ impl ProcessRuntime {
 
     async fn begin_life(&self, slot: &Slot, order: &StartOrder<'_>) -> Result<(), RuntimeError> {
         let grace = order.grace.unwrap_or(USUAL_GRACE);
-        let recovered = self.recover(grace).await;
-        if let Some(left) = recovered.remaining.iter().find(|left| left.agent == *order.agent) {
-            let why = format!("process {} of an earlier daemon does not end", left.pid);
-            return Err(RuntimeError::Foreign { agent: order.agent.clone(), why });
-        }
+        self.recover(grace).await;
+        self.refuse_beside_a_left_over(order.agent).await?;
         let command = self.command(&slot.spec, order)?;
-        let life =
-            Life::begin(command, order.generation, self.ears(order.agent)).map_err(|error| RuntimeError::Refused {
-                call: "start",
-                why: format!("{}: {error}", slot.spec.command.first().map_or("no command", String::as_str)),
-            })?;
-        let instance = life.instance.clone();
-        *slot.life.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(life));
+        let instance = {
+            // Under this lock, so that a shutdown either sees the new life or is seen here.
+            let mut place = slot.life.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.is_closing.load(Ordering::SeqCst) {
+                return Err(RuntimeError::Refused { call: "start", why: "the daemon is ending".to_owned() });
+            }
+            let begun = Life::begin(command, order.generation, self.ears(order.agent));
+            let life = begun.map_err(|error| not_started(&slot.spec, &error))?;
+            let instance = life.instance.clone();
+            *place = Some(Arc::new(life));
+            instance
+        };
         self.notices.post(order.agent);
         let (records, agent, owner) = (self.records.clone(), order.agent.clone(), self.settings.owner.clone());
         // Without the note a left-over is still found by its environment, so its loss is no failure.
@@ -253,6 +273,17 @@ impl ProcessRuntime {
         }
         Ok(command)
     }
+}
+
+/// Why there is no child. A lack of memory, processes or files passes; a program that is not there does not.
+fn not_started(spec: &ProcessSpec, error: &std::io::Error) -> RuntimeError {
+    let program = spec.command.first().map_or("no command", String::as_str);
+    let lacking = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::TXTBSY];
+    if Errno::from_io_error(error).is_some_and(|errno| lacking.contains(&errno)) {
+        return RuntimeError::Unreachable(format!("the kernel cannot start {program} at present: {error}"));
+    }
+    let place = spec.dir.as_ref().map(|dir| format!(" in {}", dir.display())).unwrap_or_default();
+    RuntimeError::Refused { call: "start", why: format!("{program}{place}: {error}") }
 }
 
 impl Runtime for ProcessRuntime {
@@ -320,6 +351,7 @@ impl Runtime for ProcessRuntime {
 
     fn shut_down(&self, grace: Duration) -> Pending<'_, ()> {
         Box::pin(async move {
+            self.is_closing.store(true, Ordering::SeqCst);
             let kill_at = self.clock.now().due_after(grace);
             let lives: Vec<_> = self.agents.values().filter_map(Slot::life).collect();
             for life in &lives {

@@ -83,3 +83,59 @@ impl Runtime for Runtimes {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::RuntimeState;
+    use crate::drivers::docker::DockerHost;
+    use crate::drivers::process::{CredentialPlace, OutputSink, OutputStream, ProcessSettings, ProcessSpec};
+    use crate::drivers::system_clock::SystemClock;
+
+    struct Silent;
+
+    impl OutputSink for Silent {
+        fn line(&self, _: &AgentName, _: OutputStream, _: &str, _: u64) {}
+        fn ended(&self, _: &AgentName, _: &str) {}
+    }
+
+    fn runtimes() -> Runtimes {
+        let clock = Arc::new(SystemClock::new());
+        let host = DockerHost::Unix("/nonexistent/docker.sock".to_owned());
+        let names = BTreeMap::from([(AgentName::new("in-docker"), "box".to_owned())]);
+        let docker = DockerRuntime::new(host, names, Duration::from_secs(1), clock.clone());
+        let spec = ProcessSpec {
+            command: vec!["true".to_owned()],
+            dir: None,
+            env: BTreeMap::new(),
+            credential: CredentialPlace::File,
+        };
+        let settings = ProcessSettings {
+            owner: "test".to_owned(),
+            state_dir: "/nonexistent".into(),
+            socket: None,
+            environment: BTreeMap::new(),
+        };
+        let specs = BTreeMap::from([(AgentName::new("child"), spec)]);
+        Runtimes::new(Some(docker), Some(ProcessRuntime::new(specs, settings, Arc::new(Silent), clock)))
+    }
+
+    #[tokio::test]
+    async fn each_agent_is_looked_for_where_it_runs() {
+        let runtimes = runtimes();
+        let looked = runtimes.look(&AgentName::new("child")).await;
+        assert!(matches!(looked, Ok(seen) if seen.state == RuntimeState::Stopped));
+        let looked = runtimes.look(&AgentName::new("in-docker")).await;
+        assert!(matches!(looked, Err(RuntimeError::Unreachable(_))));
+        let looked = runtimes.look(&AgentName::new("nowhere")).await;
+        assert!(matches!(looked, Err(RuntimeError::Missing(_))));
+    }
+
+    #[tokio::test]
+    async fn events_of_either_are_told() {
+        assert!(matches!(runtimes().next_event().await, RuntimeEvent::EngineLost(_)));
+    }
+}

@@ -76,7 +76,12 @@ pub fn stamp(report: &Report, state: &AgentState, policy: &Policy, now: Wall) ->
             (Some(current), _) if report.observed_at.is_none_or(|at| at >= current.since) => {
                 Stamp::Generation(current.generation)
             }
-            (_, Some(intent)) if &intent.to == named => Stamp::Generation(intent.generation),
+            // Before the switch to it began, nothing ran on it but an earlier stay.
+            (None, Some(intent))
+                if &intent.to == named && report.observed_at.is_none_or(|at| at >= intent.started_at) =>
+            {
+                Stamp::Generation(intent.generation)
+            }
             (None, None) if state.assignment.is_none() => Stamp::Unassigned,
             (Some(_) | None, _) => Stamp::Elsewhere(named.clone()),
         });

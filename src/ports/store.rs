@@ -66,7 +66,7 @@ pub struct HistoryQuery {
     pub agent: Option<AgentName>,
     /// Only what began at or after this time.
     pub since: Option<Wall>,
-    /// Only rows before this one, as the last page said.
+    /// Only rows before this one, as the last page of the same query said.
     pub before: Option<i64>,
     /// At most so many.
     pub limit: u32,
@@ -104,6 +104,9 @@ pub struct Retention {
 }
 
 /// Keeps what must survive the process. `Ok` from [`Store::commit`] means it is on disk.
+///
+/// A commit whose future is dropped may still be written, or not. A load answers after every commit that was
+/// queued before it, such a one included: what it says stays true until the next commit.
 pub trait Store: Send + Sync + 'static {
     /// Writes all of the changes or none.
     fn commit(&self, changes: Vec<Change>) -> Pending<'_, Result<(), StoreError>>;
@@ -111,7 +114,7 @@ pub trait Store: Send + Sync + 'static {
     fn load_agent<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<AgentRecord>, StoreError>>;
     /// Everything durable about the pool.
     fn load_pool(&self, now: Wall) -> Pending<'_, Result<PoolRecord, StoreError>>;
-    /// The ids of this agent's reports since a time, newest last, at most `limit`.
+    /// The newest ids of this agent's reports since a time, newest last, at most `limit`. Ordered like a load.
     fn report_ids<'a>(
         &'a self,
         agent: &'a AgentName,

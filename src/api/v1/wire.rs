@@ -25,6 +25,7 @@ pub use command::{CooldownRequest, PauseRequest, PinRequest, SwitchRequest};
 pub use explanation::{Candidate, Explanation, Gates};
 pub use history::{Failure, FailureList, Switch, SwitchCause, SwitchList};
 pub use problem::Problem;
+pub(in crate::api) use report::seconds_up;
 pub use report::{AnswerSwitch, Evidence, FailureReport, ReportAnswer};
 pub use subscription::{Cooldown, Credential, Failures, Subscription, SubscriptionList};
 

@@ -10,7 +10,7 @@
 //! | 404 | `Missing` | |
 //! | any other refusal | `Refused` | a proxy's 403, a request it does not understand |
 //!
-//! Tests: `tests/docker_faults.rs`, call by call.
+//! Tests: `tests/runtime_conformance/docker_faults.rs`, call by call.
 
 use std::future::Future;
 use std::time::Duration;

@@ -5,7 +5,7 @@
 //! answers in the newest version it knows: that is the negotiation, and it costs no round trip. Everything read
 //! here has been in the API since 1.41.
 //!
-//! Tests: below, and `tests/docker_faults.rs`.
+//! Tests: below, and `tests/runtime_conformance/docker_faults.rs`.
 
 use std::sync::OnceLock;
 

@@ -13,12 +13,15 @@
 //!         wait, ping
 //! ```
 //!
-//! A stream that is silent may be dead: its body has no timeout, so the engine is pinged beside it. The state
-//! lives here and not in the future, so a caller may drop the future at any time and lose nothing but a ping.
+//! (`Absent` in the picture is two phases in the code: waiting for the next try, and waiting for its ping.)
 //!
-//! Tests: `tests/docker_faults.rs`, `tests/runtime_conformance.rs`.
+//! A stream that is silent may be dead: its body has no timeout, so the engine is pinged beside it. The state
+//! lives here and not in the future, so a caller may drop the future at any time and lose nothing.
+//!
+//! Tests: `tests/runtime_conformance/docker_faults.rs`, `tests/runtime_conformance.rs`.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -45,9 +48,13 @@ const ACTIONS: [&str; 7] = ["create", "start", "die", "oom", "destroy", "rename"
 
 type Events = Pin<Box<dyn Stream<Item = Result<EventMessage, Error>> + Send>>;
 
+/// A ping under way: kept, so that it goes on when the caller comes back.
+type Ping = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
 enum Phase {
     Absent { retry: Option<Due> },
-    Follow { events: Events, ping: Due, good_from: Due },
+    Asking { ping: Ping },
+    Follow { events: Events, next_ping: Due, ping: Option<Ping>, good_from: Due },
 }
 
 /// Follows the engine.
@@ -68,82 +75,86 @@ enum Heard {
     Event(EventMessage),
     Ended,
     Silence,
+    Pinged(Result<(), String>),
 }
 
 impl Follower {
     /// The next thing to tell.
     pub(super) async fn next(&mut self, docker: &DockerRuntime) -> RuntimeEvent {
         loop {
-            match &mut self.phase {
+            let told = match &mut self.phase {
                 Phase::Absent { retry } => {
                     if let Some(due) = *retry {
                         docker.clock.sleep(due.remaining(docker.clock.now())).await;
                     }
-                    if let Some(event) = self.connect(docker).await {
-                        return event;
-                    }
+                    self.phase = Phase::Asking { ping: docker.ping() };
+                    None
                 }
-                Phase::Follow { events, ping, good_from } => {
-                    let left = ping.remaining(docker.clock.now());
+                Phase::Asking { ping } => {
+                    let answer = ping.await;
+                    self.answered(docker, answer)
+                }
+                Phase::Follow { events, next_ping, ping, .. } => {
                     let heard = tokio::select! {
                         biased;
                         item = events.next() => match item {
                             Some(Ok(event)) => Heard::Event(event),
                             Some(Err(_)) | None => Heard::Ended,
                         },
-                        () = docker.clock.sleep(left) => Heard::Silence,
+                        answer = answer_of(ping) => Heard::Pinged(answer),
+                        () = docker.clock.sleep(next_ping.remaining(docker.clock.now())), if ping.is_none() => {
+                            Heard::Silence
+                        }
                     };
-                    match heard {
-                        Heard::Event(event) => {
-                            if let Some(agent) = docker.agent_of(&event) {
-                                return RuntimeEvent::Changed(agent);
-                            }
-                        }
-                        Heard::Ended => {
-                            if good_from.is_past(docker.clock.now()) {
-                                self.failures = 0;
-                            }
-                            self.wait(docker);
-                        }
-                        Heard::Silence => match docker.ping().await {
-                            Ok(()) => {
-                                *ping = docker.clock.now().due_after(PING_EVERY);
-                                self.failures = 0;
-                            }
-                            Err(why) => {
-                                self.wait(docker);
-                                self.lost_told = true;
-                                return RuntimeEvent::EngineLost(why);
-                            }
-                        },
-                    }
+                    self.heard(docker, heard)
                 }
+            };
+            if let Some(event) = told {
+                return event;
             }
         }
     }
 
-    async fn connect(&mut self, docker: &DockerRuntime) -> Option<RuntimeEvent> {
-        match docker.ping().await {
-            Ok(()) => match docker.events() {
-                Ok(events) => {
-                    let now = docker.clock.now();
-                    self.phase = Phase::Follow {
-                        events,
-                        ping: now.due_after(PING_EVERY),
-                        good_from: now.due_after(GOOD_CONNECTION),
-                    };
-                    self.lost_told = false;
-                    Some(RuntimeEvent::EngineBack)
-                }
-                Err(why) => self.absent(docker, why),
-            },
-            Err(why) => self.absent(docker, why),
+    /// The first answer after an absence.
+    fn answered(&mut self, docker: &DockerRuntime, answer: Result<(), String>) -> Option<RuntimeEvent> {
+        match answer.and_then(|()| docker.events()) {
+            Ok(events) => {
+                let now = docker.clock.now();
+                self.phase = Phase::Follow {
+                    events,
+                    next_ping: now.due_after(PING_EVERY),
+                    ping: None,
+                    good_from: now.due_after(GOOD_CONNECTION),
+                };
+                self.lost_told = false;
+                Some(RuntimeEvent::EngineBack)
+            }
+            Err(why) => {
+                self.wait(docker);
+                (!std::mem::replace(&mut self.lost_told, true)).then_some(RuntimeEvent::EngineLost(why))
+            }
         }
     }
 
-    fn absent(&mut self, docker: &DockerRuntime, why: String) -> Option<RuntimeEvent> {
-        self.wait(docker);
-        (!std::mem::replace(&mut self.lost_told, true)).then_some(RuntimeEvent::EngineLost(why))
+    fn heard(&mut self, docker: &DockerRuntime, heard: Heard) -> Option<RuntimeEvent> {
+        let now = docker.clock.now();
+        if let Phase::Follow { next_ping, ping, good_from, .. } = &mut self.phase {
+            if good_from.is_past(now) {
+                self.failures = 0;
+            }
+            match heard {
+                Heard::Event(event) => return docker.agent_of(&event).map(RuntimeEvent::Changed),
+                Heard::Silence => *ping = Some(docker.ping()),
+                Heard::Pinged(Ok(())) => (*ping, *next_ping) = (None, now.due_after(PING_EVERY)),
+                Heard::Pinged(Err(why)) => {
+                    self.wait(docker);
+                    self.lost_told = true;
+                    return Some(RuntimeEvent::EngineLost(why));
+                }
+                Heard::Ended => self.wait(docker),
+            }
+        }
+        None
     }
 
     fn wait(&mut self, docker: &DockerRuntime) {
@@ -153,15 +164,24 @@ impl Follower {
     }
 }
 
+async fn answer_of(ping: &mut Option<Ping>) -> Result<(), String> {
+    match ping {
+        Some(ping) => ping.await,
+        None => std::future::pending().await,
+    }
+}
+
 impl DockerRuntime {
-    async fn ping(&self) -> Result<(), String> {
-        let client = self.engine.client().map_err(|error| error.to_string())?;
-        let deadline = self.call_timeout.min(PING_TIMEOUT_MAX);
-        match tokio::time::timeout(deadline, client.ping()).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(format!("{}: {}", self.engine.host(), in_full(&error))),
-            Err(_) => Err(format!("{}: no answer to a ping within {deadline:?}", self.engine.host())),
-        }
+    fn ping(&self) -> Ping {
+        let client = self.engine.client().cloned().map_err(|error| error.to_string());
+        let (host, deadline) = (self.engine.host().clone(), self.call_timeout.min(PING_TIMEOUT_MAX));
+        Box::pin(async move {
+            match tokio::time::timeout(deadline, client?.ping()).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(format!("{host}: {}", in_full(&error))),
+                Err(_) => Err(format!("{host}: no answer to a ping within {deadline:?}")),
+            }
+        })
     }
 
     fn events(&self) -> Result<Events, String> {

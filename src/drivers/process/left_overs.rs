@@ -4,7 +4,7 @@
 //! agent, or if our note names its id *and* its start time; with the latter its whole group is ours. A signal
 //! goes through a process descriptor that was opened before the start time was compared.
 //!
-//! Tests: `tests/process_children.rs`.
+//! Tests: `tests/runtime_conformance/process_children.rs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +28,17 @@ pub struct LeftOver {
     /// Whose child it was.
     pub agent: AgentName,
     /// Its process id.
-    pub pid: u32,
+    pub pid: i32,
+    /// Clock ticks between boot and its start.
+    pub started_at: u64,
+}
+
+impl LeftOver {
+    /// Whether it is still there.
+    pub(super) fn is_there(&self) -> bool {
+        let entry = Pid::from_raw(self.pid).and_then(Entry::of);
+        entry.is_some_and(|entry| entry.is_alive && entry.started_at == self.started_at)
+    }
 }
 
 /// What became of the left-overs.
@@ -74,7 +84,7 @@ pub(super) async fn end_all(records: &Records, owner: &str, grace: Duration, clo
 }
 
 fn named(found: Found) -> Vec<LeftOver> {
-    found.into_values().map(|(pid, agent)| LeftOver { agent, pid: pid.as_raw_nonzero().get().unsigned_abs() }).collect()
+    found.into_iter().map(|((pid, started_at), (_, agent))| LeftOver { agent, pid, started_at }).collect()
 }
 
 async fn look(records: &Records, owner: &str) -> Found {

@@ -13,7 +13,7 @@
 //!
 //! What leaves the process group (`setsid`) leaves our care until the next start of the daemon.
 //!
-//! Tests: `tests/runtime_conformance.rs`, `tests/process_children.rs`.
+//! Tests: `tests/runtime_conformance.rs` and the folder beside it.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

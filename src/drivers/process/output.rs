@@ -88,8 +88,7 @@ mod tests {
         let kept = Arc::new(Kept::default());
         let reader = tokio::io::BufReader::with_capacity(buffer, input);
         pass_on(reader, AgentName::new("a"), OutputStream::Stdout, kept.clone()).await;
-
-        kept.0.lock().unwrap().clone()
+        std::mem::take(&mut *kept.0.lock().unwrap())
     }
 
     #[tokio::test]

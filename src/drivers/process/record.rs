@@ -3,7 +3,7 @@
 //! One file per agent, replaced by a rename so that it is whole or absent. It is not synced: it is needed after
 //! a crash of the daemon, not after one of the machine, which takes the children with it.
 //!
-//! Tests: below, and `tests/process_children.rs`.
+//! Tests: below, and `tests/runtime_conformance/process_children.rs`.
 
 use std::path::{Path, PathBuf};
 

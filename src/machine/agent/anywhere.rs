@@ -1,7 +1,7 @@
 //! Events that mean the same in every phase, and the way to the phase for the others.
 
 use super::deciding::Deciding;
-use super::event::{Action, Command, EffectOutcome, Event, IgnoreReason, Pick, Refusal, Reply};
+use super::event::{Command, EffectOutcome, Event, IgnoreReason, Pick, Refusal, Reply};
 use super::state::{Phase, Ticket};
 use super::{applying, draining, ending, exhausted, parked, reporting, selecting, serving};
 use crate::domain::{Cause, CauseBy, Change, Due, IntentOutcome, Pause, SubscriptionName, Wall};
@@ -99,9 +99,9 @@ fn tick(d: &mut Deciding<'_>) {
 /// In a phase that rests a hint is worth a look; an intent looks where it needs to.
 fn runtime_changed(d: &mut Deciding<'_>) {
     match d.state.phase {
-        Phase::Serving | Phase::Exhausted { .. } | Phase::Parked { .. } => d.act(Action::Look),
+        Phase::Serving | Phase::Exhausted { .. } | Phase::Parked { .. } => serving::look(d),
         Phase::Draining(_) | Phase::Applying(_) => inner(d, Inner::Reconsider),
-        Phase::Selecting(_) => d.ignore(IgnoreReason::NotNow),
+        Phase::Selecting(_) => selecting::look_later(d),
     }
 }
 
@@ -110,6 +110,9 @@ fn operator(d: &mut Deciding<'_>, ticket: Ticket, command: Command) {
         Command::Switch { to, force, reason } => {
             if let Some(pin) = d.state.pin.clone().filter(|pin| to.as_ref() != Some(pin)) {
                 return d.refuse(ticket, Refusal::Pinned(pin));
+            }
+            if to.is_some() && to.as_ref() == d.state.subscription() && !d.state.phase.is_switching() {
+                return d.refuse(ticket, Refusal::runs_on_it());
             }
             let wanted = to.map_or(Wanted::Another, |to| Wanted::This { to, force });
             let cause = Cause { reason, ..Cause::of(CauseBy::Operator) };
@@ -144,7 +147,7 @@ fn pause(d: &mut Deciding<'_>, until: Option<Wall>) {
         None => d.state.timers.stop(Timer::Pause),
     }
     d.save();
-    if matches!(d.state.phase, Phase::Draining(_)) {
+    if draining::can_be_paused(d) {
         ending::give_up(d, IntentOutcome::Cancelled, Some("paused".to_owned()));
     }
 }
@@ -168,13 +171,13 @@ fn pin(d: &mut Deciding<'_>, ticket: Ticket, to: SubscriptionName) {
     inner(d, Inner::Switch { ticket, wanted, cause: Cause::of(CauseBy::Pin) });
 }
 
-/// The present subscription is good again.
+/// The present subscription is good again. What is tried again is none of the trouble's business: an open intent,
+/// or a look that failed, goes on.
 pub(super) fn clear_trouble(d: &mut Deciding<'_>) {
     if d.state.trouble.take().is_some() {
         d.state.braked_until = None;
         d.state.timers.stop(Timer::Wake);
         d.state.timers.stop(Timer::Brake);
-        d.state.timers.stop(Timer::Retry);
         d.save();
     }
 }

@@ -27,6 +27,9 @@ use crate::machine::timer::Timer;
 /// How soon a step is tried again while the runtime does not answer, at first and at most.
 const STEP_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 
+/// So many looks in a row that are refused for good, and a person has to look.
+pub(super) const REFUSED_LOOKS_MAX: u32 = 8;
+
 /// Orders that may be given within one intent before it is given up: the agent was seen unchanged after each.
 const ORDERS_MAX: u32 = 4;
 
@@ -38,12 +41,12 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         Inner::Cancel { ticket } => d.refuse(ticket, Refusal::TooLate),
         Inner::Unpark { ticket } => d.refuse(ticket, Refusal::NotParked),
         Inner::Outcome(outcome) => match (step(d), outcome) {
-            (Some(Step::Delivering), EffectOutcome::Delivered(Ok(()))) => look(d),
+            (Some(Step::Delivering), EffectOutcome::Delivered(Ok(()))) => is_in_place(d),
             (Some(Step::Delivering), EffectOutcome::Delivered(Err(obstacle))) => not_delivered(d, obstacle),
             (Some(Step::Looking), EffectOutcome::Seen(Ok(sighting))) => seen(d, sighting),
             (Some(Step::Looking), EffectOutcome::Seen(Err(obstacle))) => put_off(d, obstacle),
             (Some(Step::Restarting), EffectOutcome::Restarted(Ok(()))) => started(d),
-            (Some(Step::Restarting), EffectOutcome::Restarted(Err(obstacle))) => in_doubt(d, &obstacle),
+            (Some(Step::Restarting), EffectOutcome::Restarted(Err(obstacle))) => not_restarted(d, obstacle),
             (Some(Step::Verifying), EffectOutcome::Ready(Ok(readiness))) => verified(d, readiness),
             (Some(Step::Verifying), EffectOutcome::Ready(Err(obstacle))) => put_off(d, obstacle),
             (
@@ -101,13 +104,25 @@ pub(super) fn deliver(d: &mut Deciding<'_>) {
 }
 
 fn not_delivered(d: &mut Deciding<'_>, obstacle: Obstacle) {
+    let Some(applying) = applying(d) else { return };
     match obstacle.disposition {
         // Writing the same credential once more is harmless; not knowing whether it is there is not.
-        Disposition::InDoubt => put_off(d, obstacle),
+        Disposition::InDoubt => {
+            applying.is_doubtful = true;
+            put_off(d, obstacle);
+        }
+        // This try did nothing; the one before it may have.
+        Disposition::Transient | Disposition::Permanent if applying.is_doubtful => look(d),
         Disposition::Transient | Disposition::Permanent => {
             ending::give_up(d, IntentOutcome::Failed, Some(obstacle.text));
         }
     }
+}
+
+fn is_in_place(d: &mut Deciding<'_>) {
+    let Some(applying) = applying(d) else { return };
+    applying.is_doubtful = false;
+    look(d);
 }
 
 fn look(d: &mut Deciding<'_>) {
@@ -119,21 +134,32 @@ fn look(d: &mut Deciding<'_>) {
 fn put_off(d: &mut Deciding<'_>, obstacle: Obstacle) {
     let Some(applying) = applying(d) else { return };
     applying.retries = applying.retries.saturating_add(1);
+    if obstacle.disposition == Disposition::Permanent && applying.retries > REFUSED_LOOKS_MAX {
+        return ending::stuck(d, obstacle.text);
+    }
     let wait = serving::backoff(applying.retries, STEP_AGAIN);
     d.state.obstacle = Some(obstacle.text);
     d.state.timers.set(Timer::Retry, d.now.due_after(wait));
 }
 
 fn seen(d: &mut Deciding<'_>, sighting: Sighting) {
-    let Some(applying) = applying(d) else { return };
-    applying.retries = 0;
     if sighting.state == RuntimeState::Unknown {
         let text = "the agent's state is not known".to_owned();
         return put_off(d, Obstacle { disposition: Disposition::Transient, about: super::event::About::Runtime, text });
     }
-    let known = applying.delivered.clone();
     d.state.obstacle = None;
-    match known {
+    let Some(applying) = applying(d) else { return };
+    applying.retries = 0;
+    match applying.delivered.clone() {
+        None if applying.is_doubtful => {
+            applying.is_doubtful = false;
+            if sighting.delivered == crate::domain::Delivered::Subscription(applying.intent.to.clone()) {
+                delivered(d, sighting);
+            } else {
+                let reason = "the credential could not be put in place".to_owned();
+                ending::give_up(d, IntentOutcome::Failed, Some(reason));
+            }
+        }
         None => delivered(d, sighting),
         Some(known) => compare(d, &known, sighting),
     }
@@ -197,7 +223,7 @@ fn order(d: &mut Deciding<'_>, order: Order) {
 
 /// The answer to an order was lost, or the daemon was: what the agent is now tells what is left to do.
 fn compare(d: &mut Deciding<'_>, known: &Delivered, sighting: Sighting) {
-    let (state, is_another_life) = (sighting.state, sighting.instance != known.before);
+    let (state, is_another_life) = (sighting.state, sighting.instance.is_some() && sighting.instance != known.before);
     d.state.sighting = Some(sighting);
     let (is_ours_to_start, is_container) = (must_be_started(d), d.policy.runtime == RuntimeKind::Container);
     let Some(applying) = applying(d) else { return };
@@ -210,7 +236,7 @@ fn compare(d: &mut Deciding<'_>, known: &Delivered, sighting: Sighting) {
         // The first order may still be on its way: one more look, a call's time later, before it is repeated.
         (RuntimeState::Running, false) if is_doubtful => {
             applying.is_doubtful = false;
-            let wait = d.policy.call_timeout;
+            let wait = d.policy.call_timeout + d.policy.stop_grace.unwrap_or_default();
             d.state.timers.set(Timer::Retry, d.now.due_after(wait));
         }
         (RuntimeState::Running, false) => order(d, Order::Restart),
@@ -226,7 +252,8 @@ fn compare(d: &mut Deciding<'_>, known: &Delivered, sighting: Sighting) {
         }
         (RuntimeState::Stopped | RuntimeState::Missing | RuntimeState::Unknown, _) => {
             applying.restarts = u32::from(is_another_life && had_run);
-            ending::complete(d, IntentOutcome::NotRunning, Some("the agent ended right after its start".to_owned()));
+            let reason = if is_another_life { "the agent ended right after its start" } else { "it does not start" };
+            ending::complete(d, IntentOutcome::NotRunning, Some(reason.to_owned()));
         }
     }
 }
@@ -249,10 +276,18 @@ fn verify(d: &mut Deciding<'_>) {
     d.act(Action::AwaitReady { intent, timeout });
 }
 
-fn in_doubt(d: &mut Deciding<'_>, obstacle: &Obstacle) {
-    d.state.obstacle = Some(obstacle.text.clone());
+fn not_restarted(d: &mut Deciding<'_>, obstacle: Obstacle) {
     let Some(applying) = applying(d) else { return };
-    applying.is_doubtful = obstacle.disposition == Disposition::InDoubt;
+    match obstacle.disposition {
+        Disposition::InDoubt => applying.is_doubtful = true,
+        Disposition::Permanent => {}
+        // Orders are few: they are not used up on a runtime that is busy for a moment.
+        Disposition::Transient => {
+            applying.retries = applying.orders;
+            return put_off(d, obstacle);
+        }
+    }
+    d.state.obstacle = Some(obstacle.text);
     look(d);
 }
 

@@ -37,13 +37,12 @@ impl<'a> Deciding<'a> {
             let attributes = Box::new(self.state.attributes(self.now));
             self.changes.push(Change::AgentSaved(self.state.name.clone(), attributes));
         }
-        Decision {
-            state: self.state,
-            changes: self.changes,
-            effects: self.effects,
-            replies: self.replies,
-            verdict: self.verdict,
-        }
+        // Where several timers were due, one of them may have found nothing to do.
+        let is_idle = self.changes.is_empty()
+            && self.replies.is_empty()
+            && self.effects.iter().all(|effect| matches!(effect, Effect::Release));
+        let verdict = if is_idle { self.verdict } else { Verdict::Accepted };
+        Decision { state: self.state, changes: self.changes, effects: self.effects, replies: self.replies, verdict }
     }
 
     pub(super) fn wall(&self) -> Wall {

@@ -22,6 +22,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         Inner::Began | Inner::Timer(Timer::Retry) => go_on(d),
         Inner::Failing(failing) => reporting::settle(d, failing.waiting, Finding::of(Outcome::Repeat)),
         Inner::Switch { ticket, .. } => d.refuse(ticket, Refusal::SwitchInProgress),
+        Inner::Cancel { ticket } if is_resumed(d) => d.refuse(ticket, Refusal::TooLate),
         Inner::Cancel { ticket } => {
             ending::give_up(d, IntentOutcome::Cancelled, Some("cancelled by an operator".to_owned()));
             d.reply(ticket, Reply::Done);
@@ -48,6 +49,21 @@ fn go_on(d: &mut Deciding<'_>) {
     if draining.is_resumed { d.act(Action::Look) } else { preflight(d) }
 }
 
+/// Whether nobody has looked since the daemon ended: the credential may be in place.
+fn is_resumed(d: &Deciding<'_>) -> bool {
+    matches!(&d.state.phase, Phase::Draining(draining) if draining.is_resumed)
+}
+
+/// Whether a pause gives the intent up. The start of a process agent is no switch, and is not held up by it.
+pub(super) fn can_be_paused(d: &Deciding<'_>) -> bool {
+    match &d.state.phase {
+        Phase::Draining(draining) => !draining.is_resumed && !serving::must_be_brought_up(d),
+        Phase::Serving | Phase::Selecting(_) | Phase::Applying(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
+            false
+        }
+    }
+}
+
 fn preflight(d: &mut Deciding<'_>) {
     let Phase::Draining(draining) = &d.state.phase else { return };
     let (intent, to) = (draining.intent.id.clone(), draining.intent.to.clone());
@@ -71,7 +87,7 @@ fn resumed(d: &mut Deciding<'_>, sighting: Sighting) {
         point_of_no_return(d, Step::Looking);
         return applying::delivered(d, sighting);
     }
-    if d.state.pause.is_some() {
+    if d.state.pause.is_some() && can_be_paused(d) {
         return ending::give_up(d, IntentOutcome::Cancelled, Some("paused".to_owned()));
     }
     preflight(d);
@@ -116,16 +132,22 @@ fn point_of_no_return(d: &mut Deciding<'_>, step: Step) {
 /// Nothing was touched: what will pass is waited for, what is the target's fault is given up for another one.
 fn held_up(d: &mut Deciding<'_>, obstacle: Obstacle) {
     d.state.obstacle = Some(obstacle.text.clone());
+    let Phase::Draining(draining) = &mut d.state.phase else { return };
+    // As long as the credential may be in place, giving up is the last resort.
+    let may_be_delivered = draining.is_resumed && draining.retries < applying::REFUSED_LOOKS_MAX;
     match (obstacle.disposition, obstacle.about) {
-        (Disposition::Transient | Disposition::InDoubt, About::Runtime | About::Agent | About::Target) => {
-            let Phase::Draining(draining) = &mut d.state.phase else { return };
-            draining.retries = draining.retries.saturating_add(1);
-            let wait = serving::backoff(draining.retries, PREFLIGHT_AGAIN);
-            d.state.timers.set(Timer::Retry, d.now.due_after(wait));
-        }
+        (Disposition::Transient | Disposition::InDoubt, About::Runtime | About::Agent | About::Target) => put_off(d),
+        (Disposition::Permanent, About::Runtime | About::Agent | About::Target) if may_be_delivered => put_off(d),
         (Disposition::Permanent, About::Target) => ending::target_lost(d, obstacle.text),
         (Disposition::Permanent, About::Agent | About::Runtime) => {
             ending::give_up(d, IntentOutcome::Failed, Some(obstacle.text));
         }
     }
+}
+
+fn put_off(d: &mut Deciding<'_>) {
+    let Phase::Draining(draining) = &mut d.state.phase else { return };
+    draining.retries = draining.retries.saturating_add(1);
+    let wait = serving::backoff(draining.retries, PREFLIGHT_AGAIN);
+    d.state.timers.set(Timer::Retry, d.now.due_after(wait));
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::deciding::Deciding;
-use super::event::Action;
 use super::state::{Phase, Step};
 use super::{anywhere, reporting, selecting, serving};
 use crate::domain::{
@@ -26,7 +25,7 @@ const LOOK_LATER: Duration = Duration::from_secs(60);
 
 /// Ends an intent before anything was delivered. The agent is as it was; its trouble is looked at again.
 pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) {
-    let Some(intent) = close(d, outcome, reason) else { return };
+    let Some((intent, _)) = close(d, outcome, reason) else { return };
     let now = d.wall();
     match outcome {
         IntentOutcome::Failed | IntentOutcome::RolledBack => {
@@ -40,42 +39,53 @@ pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opti
             if d.state.apply_failures >= APPLY_FAILURES_MAX {
                 park(d, ParkReason::ApplyFailed);
             } else {
-                d.state.timers.set(Timer::Retry, d.now.due_after(TRY_AGAIN));
+                try_again(d, TRY_AGAIN);
             }
         }
         IntentOutcome::Cancelled | IntentOutcome::NoContainer => {
             if intent.cause.by != CauseBy::Operator && outcome == IntentOutcome::Cancelled {
                 d.state.exclusions.insert(intent.to.clone(), now.plus(EXCLUSIONS[0]));
             }
-            d.state.timers.set(Timer::Retry, d.now.due_after(LOOK_LATER));
+            try_again(d, if serving::must_be_brought_up(d) { TRY_AGAIN } else { LOOK_LATER });
         }
         IntentOutcome::UnderWay | IntentOutcome::Ready | IntentOutcome::NotReady | IntentOutcome::NotRunning => {}
     }
     reporting::judge_held(d);
 }
 
+/// Looks at the agent and its trouble again; where nobody could be picked before, at the pool.
+fn try_again(d: &mut Deciding<'_>, after: Duration) {
+    d.state.timers.set(Timer::Retry, d.now.due_after(after));
+    if matches!(d.state.phase, Phase::Exhausted { .. }) {
+        d.state.timers.set(Timer::Wake, d.now.due_after(after));
+    }
+}
+
 /// The target cannot be used after all: another one is picked at once (D3).
 pub(super) fn target_lost(d: &mut Deciding<'_>, reason: String) {
-    let Some(intent) = close(d, IntentOutcome::Cancelled, Some(reason)) else { return };
+    let Some((intent, _)) = close(d, IntentOutcome::Cancelled, Some(reason)) else { return };
     d.state.exclusions.insert(intent.to.clone(), d.wall().plus(EXCLUSIONS[0]));
     if intent.plan == Plan::Recover {
         d.state.is_up = false;
     }
+    try_again(d, TRY_AGAIN);
     reporting::judge_held(d);
     if !d.state.phase.is_switching() {
-        d.act(Action::Look);
+        serving::look(d);
     }
 }
 
 /// Ends an intent whose credential is in place: its generation is current from now on, whatever the outcome.
 pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) {
     let was_exhausted = matches!(d.state.phase.rest(), Rest::Exhausted { .. });
-    let Some(intent) = close(d, outcome, reason) else { return };
+    let Some((intent, marks)) = close(d, outcome, reason) else { return };
     let now = d.wall();
     let is_new = intent.generation > d.state.generation();
     if is_new {
         let replaces = d.state.generation();
-        let assignment = Assignment { subscription: intent.to.clone(), generation: intent.generation, since: now };
+        // From the delivery on work may run on it, and fail on it: a failure observed since then is its own (A4).
+        let since = marks.delivered_at.unwrap_or(now);
+        let assignment = Assignment { subscription: intent.to.clone(), generation: intent.generation, since };
         d.state.assignment = Some(assignment.clone());
         if let Some(issued) = d.state.recent.iter_mut().rev().find(|issued| issued.generation == intent.generation) {
             issued.is_used = true;
@@ -83,6 +93,7 @@ pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opt
         d.change(Change::Assigned { agent: d.state.name.clone(), assignment, replaces });
         anywhere::clear_trouble(d);
         d.state.phase = Phase::Serving;
+        reporting::drop_ambiguous(d);
     }
     d.state.is_up = true;
     d.state.apply_failures = 0;
@@ -112,7 +123,7 @@ pub(super) fn stuck(d: &mut Deciding<'_>, reason: String) {
 }
 
 /// Closes the open intent; the agent rests where it rested before.
-fn close(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) -> Option<Intent> {
+fn close(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) -> Option<(Intent, IntentMarks)> {
     let rest = d.state.phase.rest();
     let (intent, marks, restarts) = match std::mem::replace(&mut d.state.phase, rest.into()) {
         Phase::Draining(draining) => (draining.intent, IntentMarks::default(), 0),
@@ -134,12 +145,11 @@ fn close(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) -
     d.state.last = Some(IntentRecord { intent: intent.clone(), end: Some(end.clone()) });
     d.change(Change::IntentClosed(end));
     d.save();
-    if let Phase::Exhausted { earliest, .. } = d.state.phase {
+    if matches!(d.state.phase, Phase::Exhausted { .. }) {
         // Its wake-up was put aside when the intent was opened.
-        let wake = earliest.map_or_else(|| d.wall().plus(LOOK_LATER), |at| at.max(d.wall().plus(TRY_AGAIN)));
-        d.state.timers.set(Timer::Wake, crate::domain::Due::At(wake));
+        d.state.timers.set(Timer::Wake, d.now.due_after(LOOK_LATER));
     }
-    Some(intent)
+    Some((intent, marks))
 }
 
 pub(super) fn park(d: &mut Deciding<'_>, reason: ParkReason) {

@@ -285,6 +285,13 @@ pub enum Refusal {
     Unavailable,
 }
 
+impl Refusal {
+    /// The switch would go where the agent is.
+    pub(super) fn runs_on_it() -> Self {
+        Self::NotEligible { reason: "the agent runs on it already".to_owned(), earliest: None, is_named: true }
+    }
+}
+
 /// Whether an event had any effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -2,7 +2,7 @@
 
 use super::anywhere::Inner;
 use super::deciding::Deciding;
-use super::event::{Action, EffectOutcome, IgnoreReason, Refusal};
+use super::event::{EffectOutcome, IgnoreReason, Refusal};
 use super::reporting::{self, Finding};
 use super::selecting;
 use super::serving;
@@ -13,7 +13,7 @@ use crate::machine::timer::Timer;
 
 pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
     match event {
-        Inner::Began => d.act(Action::Look),
+        Inner::Began | Inner::Timer(Timer::Retry) => serving::look(d),
         Inner::Failing(failing) => {
             let Phase::Exhausted { earliest, .. } = d.state.phase else { return d.ignore(IgnoreReason::NotNow) };
             let finding = if d.state.pause.is_some() {
@@ -30,7 +30,9 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             d.release();
             d.ignore(IgnoreReason::NotNow);
         }
-        Inner::PoolChanged | Inner::Timer(_) | Inner::Reconsider => wake(d),
+        Inner::PoolChanged
+        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle)
+        | Inner::Reconsider => wake(d),
         Inner::Outcome(EffectOutcome::Seen(seen)) => serving::see(d, seen),
         Inner::Outcome(
             EffectOutcome::Preflight(_)
@@ -43,6 +45,9 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
 
 /// Asks the pool again: the subscription that the agent has counts as well, and needs no restart.
 fn wake(d: &mut Deciding<'_>) {
+    if has_own_reset(d) && is_held(d) {
+        return serve(d);
+    }
     if !selecting::is_open(d) {
         // A gate without a timer of its own is opened by whoever closed it; the wake-up stays armed beside it.
         let again = d.now.due_after(std::time::Duration::from_secs(60));
@@ -52,4 +57,22 @@ fn wake(d: &mut Deciding<'_>) {
         return;
     }
     d.select(Wanted::Any, Cause::of(CauseBy::Wake), None, None);
+}
+
+/// Whether the limit of the subscription that the agent has is over.
+fn has_own_reset(d: &Deciding<'_>) -> bool {
+    d.state.trouble.as_ref().and_then(|trouble| trouble.until).is_some_and(|until| until <= d.wall())
+}
+
+/// Whether the agent may not be moved, so that there is nothing to ask the pool for.
+fn is_held(d: &mut Deciding<'_>) -> bool {
+    !d.policy.switching || d.state.pause.is_some() || d.state.pin.is_some() || serving::refill_at(d).is_some()
+}
+
+/// It goes on where it is (F3).
+fn serve(d: &mut Deciding<'_>) {
+    selecting::recovered(d);
+    d.state.phase = Phase::Serving;
+    d.save();
+    serving::reconsider(d);
 }

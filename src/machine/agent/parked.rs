@@ -2,15 +2,16 @@
 
 use super::anywhere::Inner;
 use super::deciding::Deciding;
-use super::event::{Action, EffectOutcome, IgnoreReason, Refusal, Reply};
+use super::event::{EffectOutcome, IgnoreReason, Refusal, Reply};
 use super::reporting::{self, Finding};
 use super::serving;
 use super::state::Phase;
 use crate::domain::{Outcome, Rest};
+use crate::machine::timer::Timer;
 
 pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
     match event {
-        Inner::Began => d.act(Action::Look),
+        Inner::Began | Inner::Timer(Timer::Retry) => serving::look(d),
         Inner::Failing(failing) => {
             reporting::settle(d, failing.waiting, Finding::of(Outcome::Recorded).because("the agent is parked"));
         }
@@ -20,16 +21,15 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             free(d);
             d.reply(ticket, Reply::Done);
             // Seeing how the agent is comes first; what is to be done about its trouble follows from that.
-            d.act(Action::Look);
+            serving::look(d);
         }
         Inner::Picked(_) => {
             d.release();
             d.ignore(IgnoreReason::NotNow);
         }
         Inner::Outcome(EffectOutcome::Seen(seen)) => serving::see(d, seen),
-        Inner::Timer(crate::machine::timer::Timer::Retry) => d.act(Action::Look),
         Inner::PoolChanged
-        | Inner::Timer(_)
+        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle)
         | Inner::Reconsider
         | Inner::Outcome(
             EffectOutcome::Preflight(_)
@@ -43,6 +43,10 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
 /// A person has seen to it: what was held against the agent's attempts is forgotten.
 fn free(d: &mut Deciding<'_>) {
     d.state.phase = Phase::from(Rest::Serving);
+    forgive(d);
+}
+
+pub(super) fn forgive(d: &mut Deciding<'_>) {
     d.state.apply_failures = 0;
     d.state.exclusions.clear();
     d.save();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::anywhere::{Inner, inner};
 use super::deciding::Deciding;
-use super::event::Reply;
+use super::event::{IgnoreReason, Reply};
 use super::state::{Phase, Ticket, Waiting};
 use crate::domain::{
     AgentRecord, Answer, AnswerSwitch, Change, Cooldown, Deferred, FailureId, FailureKind, FailureRecord, Generation,
@@ -12,6 +12,10 @@ use crate::domain::{
 };
 use crate::machine::attribution::{Attribution, judge};
 use crate::machine::cooldown;
+use crate::machine::timer::Timer;
+
+/// How soon ambiguous reports are looked at again whose time came during a switch.
+const JUDGE_AGAIN: Duration = Duration::from_secs(5);
 
 /// A failure of the present assignment: its cooldown is noted, what to do about it is up to the phase.
 pub(super) struct Failing {
@@ -87,7 +91,11 @@ pub(super) fn judge_held(d: &mut Deciding<'_>) {
 /// Judges the reports that named nothing and came soon after a switch: now they are the present's (A5).
 pub(super) fn judge_ambiguous(d: &mut Deciding<'_>) {
     if d.state.phase.is_switching() {
-        return;
+        // If the switch completes they are about the past; if it does not, they wait for this.
+        if d.state.deferred.iter().any(|deferred| deferred.outcome == Outcome::Ambiguous) {
+            d.state.timers.set(Timer::Settle, d.now.due_after(JUDGE_AGAIN));
+        }
+        return d.ignore(IgnoreReason::NotNow);
     }
     let current = d.state.assignment.as_ref().map(|assignment| assignment.generation);
     for deferred in d.state.deferred.iter_mut().filter(|deferred| deferred.outcome == Outcome::Ambiguous) {
@@ -96,6 +104,16 @@ pub(super) fn judge_ambiguous(d: &mut Deciding<'_>) {
         }
     }
     judge_deferred(d, Outcome::Ambiguous);
+}
+
+/// A switch has completed: what was ambiguous before it is about the past, whichever part of it.
+pub(super) fn drop_ambiguous(d: &mut Deciding<'_>) {
+    let (past, rest): (Vec<Deferred>, Vec<Deferred>) =
+        std::mem::take(&mut d.state.deferred).into_iter().partition(|deferred| deferred.outcome == Outcome::Ambiguous);
+    d.state.deferred = rest;
+    for deferred in past {
+        d.change(Change::FailureJudged { id: deferred.failure, outcome: Outcome::Stale, generation: None });
+    }
 }
 
 fn judge_deferred(d: &mut Deciding<'_>, which: Outcome) {
@@ -181,6 +199,10 @@ fn defer(d: &mut Deciding<'_>, waiting: Waiting, report: Report, outcome: Outcom
     }
     let deferred = Deferred { failure: waiting.record.id.clone(), report, stamp: waiting.stamp.clone(), outcome };
     d.state.deferred.push(deferred);
+    // It may have been handled so late that `settle` is over: then it is judged next.
+    if outcome == Outcome::Ambiguous && d.state.timers.get(Timer::Settle).is_none() {
+        d.state.timers.set(Timer::Settle, d.now.due_after(Duration::ZERO));
+    }
     settle(d, Waited::Reporter(waiting), Finding::of(outcome));
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::anywhere::{Inner, inner};
 use super::deciding::Deciding;
-use super::draining;
-use super::event::{IgnoreReason, Pick, Refusal, Reply};
+use super::event::{EffectOutcome, IgnoreReason, Pick, Refusal, Reply};
 use super::reporting::{self, Finding, Waited};
 use super::serving::{self, Gate};
-use super::state::{Draining, Phase, Selecting};
+use super::state::{Draining, Phase, Selecting, Ticket};
+use super::{draining, parked};
 use crate::domain::{
     AgentRecord, Cause, CauseBy, Change, Due, Generation, Intent, Issued, NotifyEvent, Outcome, Plan, Rest,
     SubscriptionName, Wall,
@@ -29,14 +29,41 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         Inner::Switch { ticket, .. } => d.refuse(ticket, Refusal::SwitchInProgress),
         // Whoever cancels means what is under way: the pick comes within moments, and can be cancelled then.
         Inner::Cancel { ticket } => d.refuse(ticket, Refusal::NoSwitch),
-        Inner::Unpark { ticket } => d.reply(ticket, Reply::Done),
+        Inner::Unpark { ticket } => unpark(d, ticket),
+        Inner::Outcome(EffectOutcome::Seen(_)) => look_later(d),
         // A timer that fires now would only ask the same question: it is asked again when the answer is no.
         Inner::Timer(timer) => {
             d.state.timers.set(timer, d.now.due_after(POOL_AGAIN));
             d.ignore(IgnoreReason::NotNow);
         }
-        Inner::Began | Inner::PoolChanged | Inner::Outcome(_) | Inner::Reconsider => d.ignore(IgnoreReason::NotNow),
+        Inner::Began
+        | Inner::PoolChanged
+        | Inner::Reconsider
+        | Inner::Outcome(
+            EffectOutcome::Preflight(_)
+            | EffectOutcome::Delivered(_)
+            | EffectOutcome::Restarted(_)
+            | EffectOutcome::Ready(_),
+        ) => d.ignore(IgnoreReason::NotNow),
     }
+}
+
+/// What was seen or hinted at now is looked at again, unless the pick leads to an intent, which looks by itself.
+pub(super) fn look_later(d: &mut Deciding<'_>) {
+    d.state.timers.set(Timer::Retry, d.now.due_after(POOL_AGAIN));
+    d.ignore(IgnoreReason::NotNow);
+}
+
+/// An operator's switch is under way from a parked agent: it will not be parked again if nothing comes of it.
+fn unpark(d: &mut Deciding<'_>, ticket: Ticket) {
+    let Phase::Selecting(selecting) = &mut d.state.phase else { return d.refuse(ticket, Refusal::NotParked) };
+    if !matches!(selecting.rest, Rest::Parked { .. }) {
+        return d.refuse(ticket, Refusal::NotParked);
+    }
+    selecting.rest = Rest::Serving;
+    parked::forgive(d);
+    d.reply(ticket, Reply::Done);
+    look_later(d);
 }
 
 /// A reporter is answered by what comes of the selection under way.
@@ -53,6 +80,10 @@ fn picked(d: &mut Deciding<'_>, pick: Pick) {
         return d.ignore(IgnoreReason::NotNow);
     };
     match pick {
+        Pick::To(to) if Some(&to) == d.state.subscription() => {
+            d.release();
+            keep(d, *selecting);
+        }
         Pick::To(to) => go(d, *selecting, to),
         Pick::Keep => keep(d, *selecting),
         Pick::None { earliest, reason } => nobody(d, *selecting, earliest, &reason),
@@ -134,17 +165,25 @@ fn open(
 /// The subscription that the agent runs on serves again: nothing to do but say so.
 fn keep(d: &mut Deciding<'_>, selecting: Selecting) {
     super::anywhere::clear_trouble(d);
-    if selecting.cause.by == CauseBy::Recovery
+    match selecting.rest {
+        Rest::Exhausted { .. } => {
+            recovered(d);
+            d.state.phase = Phase::Serving;
+            d.state.timers.stop(Timer::Wake);
+        }
+        Rest::Serving => d.state.timers.stop(Timer::Wake),
+        Rest::Parked { .. } => {}
+    }
+    d.save();
+    if let Some(ticket) = selecting.operator {
+        d.refuse(ticket, Refusal::runs_on_it());
+    }
+    // A process agent that does not run yet serves only once it is started.
+    if (selecting.cause.by == CauseBy::Recovery || serving::must_be_brought_up(d))
         && let Some(has) = d.state.subscription().cloned()
     {
-        return recover(d, has, selecting.cause);
+        recover(d, has, Cause::of(CauseBy::Recovery));
     }
-    if matches!(selecting.rest, Rest::Exhausted { .. }) {
-        recovered(d);
-    }
-    d.state.phase = Phase::Serving;
-    d.state.timers.stop(Timer::Wake);
-    d.save();
     for waiting in selecting.waiting {
         reporting::settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Recorded));
     }
@@ -171,7 +210,9 @@ fn nobody(d: &mut Deciding<'_>, selecting: Selecting, earliest: Option<Wall>, re
     let since = match selecting.rest {
         Rest::Exhausted { since, .. } => since,
         Rest::Serving | Rest::Parked { .. } => {
-            let when = earliest.map_or_else(String::new, |at| format!("; the first comes back at {}", at.0));
+            let when = earliest.map_or_else(String::new, |at| {
+                format!("; the first comes back in {} min", at.since(now).as_secs().div_ceil(60))
+            });
             let text = format!("{} has no subscription left{when}", d.state.name);
             serving::notify(d, NotifyEvent::Exhausted, &format!("exhausted-{}", now.0), text);
             now
@@ -191,6 +232,7 @@ fn nobody(d: &mut Deciding<'_>, selecting: Selecting, earliest: Option<Wall>, re
 /// The pool did not answer: the trouble is known and recorded, and looked at again soon.
 fn unavailable(d: &mut Deciding<'_>, selecting: Selecting) {
     d.state.timers.set(Timer::Retry, d.now.due_after(POOL_AGAIN));
+    wake_again(d, POOL_AGAIN);
     if let Some(ticket) = selecting.operator {
         d.refuse(ticket, Refusal::Unavailable);
     }
@@ -201,7 +243,15 @@ fn unavailable(d: &mut Deciding<'_>, selecting: Selecting) {
     }
 }
 
+/// An exhausted agent that was not answered wakes again: its wake-up was used up by the question.
+fn wake_again(d: &mut Deciding<'_>, after: Duration) {
+    if matches!(d.state.phase, Phase::Exhausted { .. }) {
+        d.state.timers.set(Timer::Wake, d.now.due_after(after));
+    }
+}
+
 fn drop_pick(d: &mut Deciding<'_>, selecting: Selecting, reason: &str) {
+    wake_again(d, ASK_AGAIN);
     d.save();
     for waiting in selecting.waiting {
         reporting::settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Recorded).because(reason));

@@ -19,12 +19,15 @@ use crate::machine::timer::Timer;
 /// How soon an agent that cannot be looked at is looked at again, at first and at most.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// How soon an agent is looked at again if the last look was never answered.
+const LOOK_UNANSWERED: Duration = Duration::from_secs(120);
+
 /// How soon a missing container is looked for again while a trouble waits for it.
 const LOOK_FOR_MISSING: Duration = Duration::from_secs(60);
 
 pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
     match event {
-        Inner::Began => d.act(Action::Look),
+        Inner::Began => look(d),
         Inner::Failing(failing) => fail(d, *failing),
         Inner::Switch { ticket, wanted, cause } => d.select(wanted, cause, None, Some(ticket)),
         Inner::Cancel { ticket } => d.refuse(ticket, Refusal::NoSwitch),
@@ -33,6 +36,8 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             d.release();
             d.ignore(IgnoreReason::NotNow);
         }
+        // A credential that nobody knew may be known now.
+        Inner::PoolChanged if is_without_start(d) => look(d),
         Inner::PoolChanged => d.ignore(IgnoreReason::NothingNew),
         Inner::Outcome(EffectOutcome::Seen(seen)) => see(d, seen),
         Inner::Outcome(
@@ -42,7 +47,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             | EffectOutcome::Ready(_),
         ) => d.ignore(IgnoreReason::NotNow),
         // Whatever was put off: first see how the agent is, then decide.
-        Inner::Timer(Timer::Retry) => d.act(Action::Look),
+        Inner::Timer(Timer::Retry) => look(d),
         Inner::Timer(Timer::Wake) => wake(d),
         Inner::Timer(Timer::Brake | Timer::Pause | Timer::Settle) | Inner::Reconsider => {
             reconsider(d);
@@ -89,7 +94,7 @@ pub(super) fn gate(d: &mut Deciding<'_>) -> Gate {
         return Gate::WaitOut(until);
     }
     if let Some(refill) = refill_at(d) {
-        if d.state.braked_until.replace(refill) != Some(refill) {
+        if d.state.braked_until.replace(refill).is_none_or(|known| known <= now) {
             let text = format!("{} has used up its switches and stays where it is until they refill", d.state.name);
             notify(d, NotifyEvent::Braked, &format!("braked-{}", refill.0), text);
         }
@@ -102,7 +107,7 @@ pub(super) fn gate(d: &mut Deciding<'_>) -> Gate {
 }
 
 /// When the budget lets the agent switch again; `None` if it may now. Forgets what is older than the span.
-fn refill_at(d: &mut Deciding<'_>) -> Option<Wall> {
+pub(super) fn refill_at(d: &mut Deciding<'_>) -> Option<Wall> {
     let (budget, now) = (d.policy.budget, d.wall());
     d.state.budget.retain(|at| at.plus(budget.per) > now);
     let over = d.state.budget.len().checked_sub(budget.switches as usize)?;
@@ -130,7 +135,9 @@ fn fail(d: &mut Deciding<'_>, failing: Failing) {
 
 /// Looks again at a trouble that is known: moves the agent if nothing stands in the way any more.
 pub(super) fn reconsider(d: &mut Deciding<'_>) {
-    let Some(trouble) = &d.state.trouble else { return d.ignore(IgnoreReason::NothingNew) };
+    let Some(trouble) = &d.state.trouble else {
+        return if is_without_start(d) { look(d) } else { d.ignore(IgnoreReason::NothingNew) };
+    };
     if trouble.until.is_some_and(|until| until <= d.wall()) {
         return clear_trouble(d);
     }
@@ -146,6 +153,22 @@ pub(super) fn reconsider(d: &mut Deciding<'_>) {
 /// The wait for the present subscription's own reset is over: it serves again, no restart (C8, F3).
 fn wake(d: &mut Deciding<'_>) {
     reconsider(d);
+}
+
+/// Looks at an agent that rests, and again in a while should the answer never come.
+pub(super) fn look(d: &mut Deciding<'_>) {
+    d.act(Action::Look);
+    d.state.timers.set(Timer::Retry, d.now.due_after(LOOK_UNANSWERED));
+}
+
+/// Whether a process agent has not been started by this daemon yet.
+pub(super) fn must_be_brought_up(d: &Deciding<'_>) -> bool {
+    d.policy.runtime == RuntimeKind::Process && !d.state.is_up
+}
+
+/// Whether the agent has not begun to be kept: a container without an assignment, a process that was not started.
+fn is_without_start(d: &Deciding<'_>) -> bool {
+    d.state.assignment.is_none() || must_be_brought_up(d)
 }
 
 pub(super) fn cause_of_trouble(d: &Deciding<'_>) -> Cause {
@@ -174,16 +197,21 @@ pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
     };
     d.state.looks_failed = 0;
     d.state.obstacle = None;
-    d.state.sighting = Some(sighting.clone());
+    d.state.timers.stop(Timer::Retry);
+    let is_first = d.state.sighting.replace(sighting.clone()).is_none();
     match d.policy.runtime {
-        RuntimeKind::Process if !d.state.is_up => return bring_up(d),
+        // Parked means that nothing is done; but its process ended with the last daemon, and that is no reason to
+        // leave it down: it is tried once.
+        RuntimeKind::Process if !d.state.is_up && (is_first || !matches!(d.state.phase, Phase::Parked { .. })) => {
+            return bring_up(d);
+        }
         RuntimeKind::Container if d.state.assignment.is_none() => adopt(d, &sighting),
         RuntimeKind::Process | RuntimeKind::Container => {}
     }
     if d.state.trouble.is_none() || !matches!(d.state.phase, Phase::Serving) {
         return;
     }
-    if sighting.state == RuntimeState::Missing {
+    if sighting.state == RuntimeState::Missing && d.policy.runtime == RuntimeKind::Container {
         d.state.timers.set(Timer::Retry, d.now.due_after(LOOK_FOR_MISSING));
     } else {
         reconsider(d);
@@ -192,9 +220,11 @@ pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
 
 /// A process agent lives with the daemon: it is started on what it had, or on the best there is.
 fn bring_up(d: &mut Deciding<'_>) {
-    d.state.is_up = true;
-    let cause = Cause::of(CauseBy::Recovery);
-    match d.state.subscription().cloned().filter(|has| d.policy.subscriptions.contains(has)) {
+    let (cause, now) = (Cause::of(CauseBy::Recovery), d.wall());
+    let is_fit = |has: &SubscriptionName| {
+        d.policy.subscriptions.contains(has) && d.state.exclusions.get(has).is_none_or(|until| *until <= now)
+    };
+    match d.state.subscription().cloned().filter(is_fit) {
         Some(has) => selecting::recover(d, has, cause),
         None => d.select(Wanted::Any, cause, None, None),
     }

@@ -7,7 +7,7 @@ use crate::domain::{
     Instance, Intent, IntentId, IntentMarks, IntentRecord, Issued, Moment, Pause, Rest, Sighting, Stamp,
     SubscriptionName, Trouble, Wall,
 };
-use crate::machine::policy::Policy;
+use crate::machine::policy::{Policy, RuntimeKind};
 use crate::machine::pool::Wanted;
 use crate::machine::timer::{Timer, TimerTable};
 
@@ -126,8 +126,8 @@ pub struct Applying {
     pub restarts: u32,
     /// How often a step was put off because the runtime did not answer.
     pub retries: u32,
-    /// The answer to an order was lost, and the agent was seen unchanged since: one more look before the
-    /// order is given again, for the first one may still be under way.
+    /// The answer to the newest delivery or order was lost. A delivery is looked for; an order is not given again
+    /// before one more look, for the first one may still be under way.
     pub is_doubtful: bool,
 }
 
@@ -316,8 +316,8 @@ impl AgentState {
                     orders: 0,
                     restarts: 0,
                     retries: 0,
-                    // An order may have been given right before the end, and may still be carried out.
-                    is_doubtful: true,
+                    // An engine may still be carrying out an order that was given before the daemon ended.
+                    is_doubtful: policy.runtime == RuntimeKind::Container,
                 })),
             },
         };
@@ -326,6 +326,8 @@ impl AgentState {
         }
         if let Some(wake_at) = attributes.wake_at {
             state.timers.set(Timer::Wake, Due::At(wake_at));
+        } else if matches!(state.phase, Phase::Exhausted { .. }) {
+            state.timers.set(Timer::Wake, Due::At(now.wall));
         }
         if let Some(switched_at) = state.switched_at {
             let left = switched_at.plus(policy.settle).since(now.wall).min(policy.settle);

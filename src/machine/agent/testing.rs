@@ -3,8 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::SubscriptionName;
-use crate::machine::policy::{Budget, CooldownMax, Policy, RuntimeKind};
+use crate::domain::{
+    Delivered, FailureKind, Fingerprint, Instance, Moment, Provider, QuotaIdentity, Report, Reporter, RuntimeState,
+    Sighting, Steady, SubscriptionName, SubscriptionType, Wall, Window,
+};
+use crate::machine::policy::{Budget, CooldownMax, Policy, RuntimeKind, SubscriptionPolicy};
+use crate::machine::pool::{CredentialFact, PoolState};
+
+pub use record_fold::RecordFold;
+pub use rig::{Rig, effect_name};
+
+mod record_fold;
+mod rig;
 
 /// The documented defaults, for a container agent that may use subscriptions `a`, `b` and `c`.
 #[must_use]
@@ -31,4 +41,66 @@ pub fn policy() -> Policy {
         ready_timeout: Duration::from_secs(60),
         call_timeout: Duration::from_secs(30),
     }
+}
+
+/// The moment at which every test begins.
+pub const START: Moment = Moment { wall: Wall(1_800_000_000_000), steady: Steady(1_000_000) };
+
+/// A trusted report of this kind that names nothing.
+#[must_use]
+pub fn report(kind: FailureKind) -> Report {
+    Report {
+        id: None,
+        kind,
+        subscription: None,
+        generation: None,
+        model: None,
+        window: Window::Unknown,
+        reset_at: None,
+        observed_at: None,
+        reporter: Reporter::Trusted,
+        sender: "test".to_owned(),
+        reason: None,
+    }
+}
+
+/// The n-th life of the one container of the tests.
+#[must_use]
+pub fn life(number: u32) -> Instance {
+    Instance { id: "box".to_owned(), started_at: number.to_string() }
+}
+
+/// A look at an agent in its n-th life that has been given this subscription's credential.
+#[must_use]
+pub fn sighting(state: RuntimeState, number: u32, has: &str) -> Sighting {
+    Sighting {
+        state,
+        instance: (number > 0).then(|| life(number)),
+        delivered: Delivered::Subscription(SubscriptionName::from(has)),
+    }
+}
+
+/// A subscription with a quota of its own and room for so many agents.
+#[must_use]
+pub fn subscription(name: &str, agents_max: u32) -> SubscriptionPolicy {
+    SubscriptionPolicy {
+        name: SubscriptionName::from(name),
+        provider: Provider::from("anthropic"),
+        kind: SubscriptionType::SetupToken,
+        quota: QuotaIdentity::from(name),
+        agents_max,
+    }
+}
+
+/// A pool of these subscriptions, every credential readable.
+#[must_use]
+pub fn pool(subscriptions: impl IntoIterator<Item = SubscriptionPolicy>) -> PoolState {
+    let subscriptions: Vec<SubscriptionPolicy> = subscriptions.into_iter().collect();
+    let names: Vec<SubscriptionName> = subscriptions.iter().map(|policy| policy.name.clone()).collect();
+    let mut pool = PoolState::new(subscriptions);
+    for name in names {
+        let fingerprint = Fingerprint(format!("print-of-{name}"));
+        pool.note_credential(name, CredentialFact { state: Ok(fingerprint), at: START.wall });
+    }
+    pool
 }

@@ -28,4 +28,7 @@ pub struct Problem {
     /// When the first subscription comes back, if that is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub earliest_reset: Option<Time>,
+    /// `shed`, where a report was refused for that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub outcome: Option<Word>,
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -19,6 +21,7 @@ pub struct FailureReport {
     /// What the failure means.
     pub kind: Option<Spelled<FailureKind>>,
     /// What was seen of it.
+    #[serde(deserialize_with = "object")]
     pub evidence: Option<Evidence>,
     /// The subscription that the failed work ran on.
     pub subscription: Option<String>,
@@ -132,6 +135,24 @@ impl From<&Answer> for ReportAnswer {
 /// Whole seconds that are not too few.
 pub(in crate::api) fn seconds_up(duration: std::time::Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// An object or nothing: a list of values without names is not taken for one.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    struct Reader<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+        type Value = Option<T>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+    }
+    deserializer.deserialize_any(Reader(PhantomData))
 }
 
 /// Headers by name; a name that comes twice is refused, for it is not known which one was meant.

@@ -1,0 +1,117 @@
+//! What a store makes of an agent's changes: the record that the agent is restored from.
+//!
+//! It shows whether the changes are complete: a state that is restored from it must decide as the state itself does.
+
+use crate::domain::{
+    AgentName, AgentRecord, CauseBy, Change, Deferred, FailureRecord, Generation, IntentRecord, Issued, Moment,
+    OpenIntent, Outcome, Report, Stamp,
+};
+use crate::machine::agent::AgentState;
+
+/// The rows about one agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordFold {
+    /// What would be loaded now.
+    pub record: AgentRecord,
+}
+
+impl RecordFold {
+    /// The rows about an agent that was never seen.
+    #[must_use]
+    pub fn new(name: AgentName, now: Moment) -> Self {
+        let record = AgentRecord {
+            attributes: AgentState::new(name).attributes(now),
+            assignment: None,
+            issued: Vec::new(),
+            open: None,
+            budget: Vec::new(),
+            deferred: Vec::new(),
+            last: None,
+        };
+        Self { record }
+    }
+
+    /// Writes the rows of one step.
+    pub fn apply(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.apply_one(change);
+        }
+    }
+
+    fn apply_one(&mut self, change: &Change) {
+        let record = &mut self.record;
+        match change {
+            Change::FailureRecorded(failure) => record.deferred.extend(deferred(failure)),
+            Change::FailureJudged { id, .. } => record.deferred.retain(|deferred| &deferred.failure != id),
+            Change::IntentOpened(intent) => {
+                if record.issued.last().is_none_or(|newest| newest.generation < intent.generation) {
+                    let (generation, subscription) = (intent.generation, intent.to.clone());
+                    record.issued.push(Issued { generation, subscription, is_used: false });
+                    keep_newest(&mut record.issued, AgentRecord::ISSUED_MAX);
+                }
+                if matches!(intent.cause.by, CauseBy::Failure | CauseBy::Wake) {
+                    record.budget.push(intent.started_at);
+                    keep_newest(&mut record.budget, AgentRecord::BUDGET_MAX);
+                }
+                record.open = Some(OpenIntent { intent: intent.clone(), delivered: None });
+            }
+            Change::IntentDelivered { at, before, .. } => {
+                if let Some(open) = &mut record.open {
+                    open.delivered = Some((*at, before.clone()));
+                }
+            }
+            Change::IntentClosed(end) => {
+                if let Some(open) = record.open.take() {
+                    record.last = Some(IntentRecord { intent: open.intent, end: Some(end.clone()) });
+                }
+            }
+            Change::Assigned { assignment, replaces, .. } => {
+                let current = record.assignment.as_ref().map_or(Generation::NONE, |current| current.generation);
+                assert_eq!(*replaces, current, "an assignment must follow the stored one");
+                match record.issued.iter_mut().find(|issued| issued.generation == assignment.generation) {
+                    Some(issued) => issued.is_used = true,
+                    None => record.issued.push(Issued {
+                        generation: assignment.generation,
+                        subscription: assignment.subscription.clone(),
+                        is_used: true,
+                    }),
+                }
+                record.assignment = Some(assignment.clone());
+            }
+            Change::AgentSaved(_, attributes) => record.attributes = (**attributes).clone(),
+            Change::FailureCounted { .. }
+            | Change::CooldownSet(_)
+            | Change::CooldownLifted(_)
+            | Change::Notified(_)
+            | Change::CredentialSeen(..) => {}
+        }
+    }
+}
+
+fn keep_newest<T>(rows: &mut Vec<T>, most: usize) {
+    let over = rows.len().saturating_sub(most);
+    rows.drain(..over);
+}
+
+/// A failure whose judgement waits is read back from its record alone.
+fn deferred(failure: &FailureRecord) -> Option<Deferred> {
+    let stamp = match (failure.outcome, failure.generation) {
+        (Outcome::Held, Some(generation)) => Stamp::Generation(generation),
+        (Outcome::Ambiguous, _) => Stamp::Unsettled,
+        _ => return None,
+    };
+    let report = Report {
+        id: failure.report.as_ref().map(|(id, _)| id.clone()),
+        kind: failure.kind,
+        subscription: failure.subscription.clone(),
+        generation: failure.generation,
+        model: failure.model.clone(),
+        window: failure.window,
+        reset_at: failure.reset_at,
+        observed_at: failure.observed_at,
+        reporter: failure.reporter,
+        sender: failure.sender.clone(),
+        reason: failure.reason.clone(),
+    };
+    Some(Deferred { failure: failure.id.clone(), report, stamp, outcome: failure.outcome })
+}

@@ -1,0 +1,182 @@
+//! Every schedule of producers, an actor and its crashes around the intake: nothing is left in it without a wake
+//! token on its way.
+//!
+//! The intake is the production one. What stands around it (a lock, a mailbox, an actor that takes and may die) is
+//! modelled with shuttle's primitives, which try thousands of interleavings.
+
+use std::collections::VecDeque;
+
+use shuttle::sync::{Arc, Condvar, Mutex};
+use shuttle::thread;
+use switchman::actor::intake::{Admission, Intake};
+use switchman::domain::{FailureKind, Generation, Report, Reporter, Stamp, Steady, Wall, Window};
+use switchman::machine::agent::Command;
+
+const PRODUCERS: u64 = 3;
+const POSTS: u64 = 3;
+const SCHEDULES: usize = 3_000;
+
+/// The lock around intake and mailbox, as the seat has it: the token is cast under the lock.
+struct Seat {
+    desk: Mutex<Desk>,
+    arrived: Condvar,
+}
+
+struct Desk {
+    intake: Intake,
+    /// The mailbox of the present incarnation.
+    mailbox: VecDeque<()>,
+    tokens_most: usize,
+    taken: u64,
+    shed: u64,
+    producers_left: u64,
+    is_done: bool,
+}
+
+impl Seat {
+    fn new(ids: bool) -> Self {
+        let mut intake = Intake::default();
+        if ids {
+            intake.install_ids(&[], Wall(0));
+        }
+        let desk = Desk {
+            intake,
+            mailbox: VecDeque::new(),
+            tokens_most: 0,
+            taken: 0,
+            shed: 0,
+            producers_left: PRODUCERS,
+            is_done: false,
+        };
+        Self { desk: Mutex::new(desk), arrived: Condvar::new() }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Desk) -> (T, bool)) -> T {
+        let mut desk = self.desk.lock().expect("whole");
+        let (result, must_wake) = work(&mut desk);
+        if must_wake {
+            desk.mailbox.push_back(());
+            desk.tokens_most = desk.tokens_most.max(desk.mailbox.len());
+            self.arrived.notify_one();
+        }
+        result
+    }
+}
+
+fn report(producer: u64, number: u64) -> Report {
+    Report {
+        id: None,
+        kind: FailureKind::RateLimit,
+        subscription: None,
+        generation: Some(Generation(producer * 1000 + number + 1)),
+        model: None,
+        window: Window::Unknown,
+        reset_at: None,
+        observed_at: None,
+        reporter: Reporter::Trusted,
+        sender: String::new(),
+        reason: None,
+    }
+}
+
+fn produce(seat: &Seat, producer: u64) {
+    for number in 0..POSTS {
+        if producer == 0 && number == 1 {
+            // An operator's command takes the same door.
+            seat.with(|desk| {
+                let (reply, must_wake) = desk.intake.order(Command::Resume);
+                (reply, must_wake)
+            });
+            continue;
+        }
+        seat.with(|desk| {
+            let stamp = Stamp::Generation(Generation(1));
+            let (admission, must_wake) = desk.intake.post(report(producer, number), 0, stamp, Steady(0));
+            desk.shed += u64::from(matches!(admission, Admission::Shed));
+            ((), must_wake)
+        });
+    }
+    seat.with(|desk| {
+        desk.producers_left -= 1;
+        ((), false)
+    });
+    seat.arrived.notify_one();
+}
+
+/// One incarnation; returns whether it died. It takes one report at a time, so that something is often left behind.
+fn live(seat: &Seat, dies_after: Option<u64>) -> bool {
+    let mut handled = 0;
+    seat.with(|desk| {
+        // The mailbox of the dead one is gone with its token.
+        desk.mailbox.clear();
+        desk.intake.attach();
+        desk.mailbox.push_back(());
+        ((), false)
+    });
+    loop {
+        let mut desk = seat.desk.lock().expect("whole");
+        while desk.mailbox.is_empty() {
+            if desk.producers_left == 0 {
+                desk.is_done = true;
+                return false;
+            }
+            desk = seat.arrived.wait(desk).expect("whole");
+        }
+        desk.mailbox.pop_front();
+        if dies_after.is_some_and(|after| handled >= after) {
+            return true;
+        }
+        drop(desk);
+        seat.with(|desk| {
+            let batch = desk.intake.take(1);
+            desk.taken += (batch.reports.len() + batch.commands.len()) as u64;
+            let must_wake = batch.has_more && desk.intake.wake();
+            ((), must_wake)
+        });
+        handled += 1;
+    }
+}
+
+fn schedule(crashes: &'static [u64]) {
+    let seat = Arc::new(Seat::new(false));
+    let producers: Vec<_> = (0..PRODUCERS)
+        .map(|producer| {
+            let seat = Arc::clone(&seat);
+            thread::spawn(move || produce(&seat, producer))
+        })
+        .collect();
+    let actor = {
+        let seat = Arc::clone(&seat);
+        thread::spawn(move || {
+            for after in crashes {
+                if !live(&seat, Some(*after)) {
+                    return;
+                }
+            }
+            live(&seat, None);
+        })
+    };
+    for producer in producers {
+        producer.join().expect("whole");
+    }
+    actor.join().expect("whole");
+    let mut desk = seat.desk.lock().expect("whole");
+    assert!(desk.is_done);
+    assert_eq!(desk.shed, 0);
+    assert_eq!(desk.taken, PRODUCERS * POSTS, "something was left in the intake with nobody on the way to it");
+    assert!(desk.tokens_most <= 1, "{} tokens in one mailbox", desk.tokens_most);
+    let rest = desk.intake.take(100);
+    assert!(rest.reports.is_empty() && rest.commands.is_empty());
+}
+
+#[test]
+fn nothing_is_left_behind_whatever_the_schedule() {
+    shuttle::check_random(|| schedule(&[]), SCHEDULES);
+    shuttle::check_pct(|| schedule(&[]), SCHEDULES, 3);
+}
+
+#[test]
+fn a_token_that_dies_with_its_actor_is_replaced() {
+    shuttle::check_random(|| schedule(&[0, 1, 0]), SCHEDULES);
+    shuttle::check_pct(|| schedule(&[2, 0]), SCHEDULES, 3);
+}

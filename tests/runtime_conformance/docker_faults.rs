@@ -1,0 +1,327 @@
+//! An engine that fails to order: what each answer, and none, means to us. It speaks just enough HTTP.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use switchman::domain::{Disposition, Instance, RuntimeState};
+use switchman::drivers::docker::{DockerHost, DockerRuntime};
+use switchman::drivers::system_clock::SystemClock;
+use switchman::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, Seen};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::program::PATIENCE;
+use super::{Orders, one};
+
+const CALL: Duration = Duration::from_millis(300);
+const RUNS: &str =
+    r#"{"Id":"c1","Name":"/box","State":{"Running":true,"StartedAt":"2026-11-01T10:00:00.1Z"},"Config":{}}"#;
+const STANDS: &str =
+    r#"{"Id":"c1","Name":"/box","State":{"Running":false,"StartedAt":"2026-11-01T10:00:00.1Z"},"Config":{}}"#;
+
+/// What the engine does with a request.
+#[derive(Debug, Clone)]
+enum Reply {
+    Answer(u16, &'static str),
+    /// Reads the request and closes the connection.
+    Drop,
+    /// Reads the request and says nothing.
+    Hang,
+    /// Sends a head and half a body, and says nothing more.
+    HalfABody,
+    /// Sends this much of a stream, and then nothing until it is closed.
+    Stream(&'static str),
+}
+
+type Script = Arc<Mutex<BTreeMap<&'static str, Reply>>>;
+
+/// Answers by the last part of the path: `json`, `start`, `restart`, `_ping`, `events`.
+struct Engine {
+    folder: tempfile::TempDir,
+    script: Script,
+    seen: Arc<Mutex<Vec<String>>>,
+    serving: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Engine {
+    fn absent() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), script: Script::default(), seen: Arc::default(), serving: None }
+    }
+
+    fn new(script: &[(&'static str, Reply)]) -> Self {
+        let mut engine = Self::absent();
+        engine.script.lock().unwrap().extend(script.iter().cloned());
+        engine.come_up();
+        engine
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("docker.sock")
+    }
+
+    fn come_up(&mut self) {
+        let listener = UnixListener::bind(self.socket()).unwrap();
+        let (script, seen) = (self.script.clone(), self.seen.clone());
+        self.serving = Some(tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream, script.clone(), seen.clone()));
+            }
+        }));
+    }
+
+    /// Closes every connection and takes the socket away.
+    async fn go_down(&mut self) {
+        let serving = self.serving.take().unwrap();
+        serving.abort();
+        assert!(serving.await.unwrap_err().is_cancelled());
+        std::fs::remove_file(self.socket()).unwrap();
+    }
+
+    fn runtime(&self) -> DockerRuntime {
+        let names = BTreeMap::from([(one(), "box".to_owned())]);
+        let host = DockerHost::Unix(self.socket().display().to_string());
+        DockerRuntime::new(host, names, CALL, Arc::new(SystemClock::new()))
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+async fn serve(mut stream: UnixStream, script: Script, seen: Arc<Mutex<Vec<String>>>) {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let text = String::from_utf8_lossy(&request).into_owned();
+    let line = text.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
+    let path = line.split([' ', '?']).nth(1).unwrap_or_default();
+    let call = path.rsplit('/').next().unwrap_or_default().to_owned();
+    seen.lock().unwrap().push(line);
+    let reply = script.lock().unwrap().get(call.as_str()).cloned();
+    let head = |status: u16, length: usize| {
+        format!("HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let text = match reply.unwrap_or(Reply::Answer(404, r#"{"message":"page not found"}"#)) {
+        Reply::Answer(304, _) => "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned(),
+        Reply::Answer(204, _) => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        Reply::Answer(status, body) => head(status, body.len()) + body,
+        Reply::Drop => return,
+        Reply::Hang => String::new(),
+        Reply::HalfABody => head(200, 500) + r#"{"Id":"#,
+        Reply::Stream(body) => {
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n", body.len())
+        }
+    };
+    let ends = text.contains("Content-Length") && !text.ends_with(r#"{"Id":"#) || text.starts_with("HTTP/1.1 304 ");
+    let _gone = stream.write_all(text.as_bytes()).await.is_err();
+    if !ends && !text.starts_with("HTTP/1.1 204 ") {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn before() -> Instance {
+    Instance { id: "c1".to_owned(), started_at: "2026-11-01T10:00:00.1Z".to_owned() }
+}
+
+/// What a failed call is called, to compare by.
+fn sort(error: &RuntimeError) -> &'static str {
+    match error {
+        RuntimeError::Unreachable(_) => "unreachable",
+        RuntimeError::Timeout { .. } => "timeout",
+        RuntimeError::Unknown { .. } => "unknown",
+        RuntimeError::Missing(_) => "missing",
+        RuntimeError::Foreign { .. } => "foreign",
+        RuntimeError::Refused { .. } => "refused",
+    }
+}
+
+fn outcome<T>(result: Result<T, RuntimeError>) -> &'static str {
+    result.map_or_else(|error| sort(&error), |_| "ok")
+}
+
+#[tokio::test]
+async fn every_answer_to_an_order_has_its_meaning() {
+    let said = |status| Reply::Answer(status, r#"{"message":"said the engine"}"#);
+    let table = [
+        (said(204), "ok"),
+        (said(304), "ok"),
+        (said(404), "missing"),
+        (said(409), "unknown"),
+        (said(500), "unknown"),
+        (said(502), "unknown"),
+        (said(400), "refused"),
+        (said(403), "refused"),
+        (Reply::Drop, "unknown"),
+        (Reply::Hang, "timeout"),
+    ];
+    for (reply, expected) in table {
+        let engine = Engine::new(&[("json", Reply::Answer(200, STANDS)), ("start", reply.clone())]);
+        let orders = Orders::new();
+        let (agent, before) = (one(), before());
+        let mut order = orders.about(&agent, Some(&before));
+        order.call_timeout = CALL;
+        let result = engine.runtime().start(order).await;
+        assert_eq!(outcome(result), expected, "start: {reply:?}");
+
+        let engine = Engine::new(&[("json", Reply::Answer(200, RUNS)), ("restart", reply.clone())]);
+        let mut order = orders.about(&agent, Some(&before));
+        (order.grace, order.call_timeout) = (Some(Duration::ZERO), CALL);
+        let result = engine.runtime().restart(order).await;
+        assert_eq!(outcome(result), expected, "restart: {reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_to_a_look_has_its_meaning() {
+    let table = [
+        (Reply::Answer(200, RUNS), "ok"),
+        (Reply::Answer(404, r#"{"message":"no such container"}"#), "ok"),
+        (Reply::Answer(500, "not even json"), "unknown"),
+        (Reply::Answer(200, "not json"), "unknown"),
+        (Reply::Answer(200, "{}"), "missing"),
+        (Reply::Answer(403, ""), "refused"),
+        (Reply::Drop, "unknown"),
+        (Reply::Hang, "timeout"),
+        (Reply::HalfABody, "timeout"),
+    ];
+    for (reply, expected) in table {
+        let engine = Engine::new(&[("json", reply.clone())]);
+        let looked = engine.runtime().look(&one()).await;
+        if expected == "missing" {
+            // The answer is about no container of this name.
+            assert_eq!(looked.unwrap().state, RuntimeState::Missing, "{reply:?}");
+        } else {
+            assert_eq!(outcome(looked), expected, "{reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_absent_engine_is_not_reachable_in_any_call_and_nothing_is_in_doubt() {
+    let engine = Engine::absent();
+    let (runtime, orders) = (engine.runtime(), Orders::new());
+    let deaf = Engine::absent();
+    drop(std::os::unix::net::UnixListener::bind(deaf.socket()).unwrap());
+    let refusing = deaf.runtime();
+    for runtime in [&runtime, &refusing] {
+        for error in [
+            runtime.look(&one()).await.map(|_| ()).unwrap_err(),
+            runtime.start(orders.about(&one(), None)).await.unwrap_err(),
+            runtime.restart(orders.about(&one(), Some(&before()))).await.unwrap_err(),
+            runtime.await_ready(&one(), Duration::from_millis(150)).await.map(|_| ()).unwrap_err(),
+        ] {
+            assert_eq!((sort(&error), error.disposition()), ("unreachable", Disposition::Transient), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_restart_costs_one_look_and_one_call_and_goes_to_the_id() {
+    let engine = Engine::new(&[("json", Reply::Answer(200, RUNS)), ("restart", Reply::Answer(204, ""))]);
+    let orders = Orders::new();
+    engine.runtime().restart(orders.about(&one(), Some(&before()))).await.unwrap();
+    assert_eq!(engine.requests(), ["GET /containers/box/json", "POST /containers/c1/restart?t=2"]);
+}
+
+#[tokio::test]
+async fn a_container_that_stands_is_started_and_not_restarted() {
+    let engine = Engine::new(&[("json", Reply::Answer(200, STANDS)), ("start", Reply::Answer(204, ""))]);
+    let orders = Orders::new();
+    engine.runtime().restart(orders.about(&one(), Some(&before()))).await.unwrap();
+    assert_eq!(engine.requests(), ["GET /containers/box/json", "POST /containers/c1/start"]);
+}
+
+#[tokio::test]
+async fn a_deadline_is_counted_on_top_of_the_grace() {
+    let engine = Engine::new(&[("json", Reply::Answer(200, RUNS)), ("restart", Reply::Hang)]);
+    let orders = Orders::new();
+    let (agent, before) = (one(), before());
+    let mut order = orders.about(&agent, Some(&before));
+    (order.grace, order.call_timeout) = (Some(Duration::from_secs(1)), CALL);
+    let error = engine.runtime().restart(order).await.unwrap_err();
+    assert!(
+        matches!(error, RuntimeError::Timeout { call: "restart", after } if after == CALL + Duration::from_secs(1)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_engine_that_comes_goes_and_comes_is_told_each_time_once() {
+    let mut engine = Engine::absent();
+    let runtime = engine.runtime();
+    let next = async || tokio::time::timeout(PATIENCE, runtime.next_event()).await.unwrap();
+    assert!(matches!(next().await, RuntimeEvent::EngineLost(why) if why.contains("docker.sock")));
+    let event = concat!(r#"{"Type":"container","Action":"die","Actor":{"ID":"c1","Attributes":{"name":"box"}}}"#, "\n");
+    let script = [("_ping", Reply::Answer(200, "OK")), ("events", Reply::Stream(event))];
+    engine.script.lock().unwrap().extend(script);
+    engine.come_up();
+    assert_eq!(next().await, RuntimeEvent::EngineBack);
+    assert_eq!(next().await, RuntimeEvent::Changed(one()));
+    engine.go_down().await;
+    assert!(matches!(next().await, RuntimeEvent::EngineLost(_)));
+    engine.come_up();
+    assert_eq!(next().await, RuntimeEvent::EngineBack);
+    assert_eq!(next().await, RuntimeEvent::Changed(one()));
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_while_the_engine_answers_means_look_again() {
+    let script = [("_ping", Reply::Answer(200, "OK")), ("events", Reply::Answer(200, ""))];
+    let engine = Engine::new(&script);
+    let runtime = engine.runtime();
+    for _ in 0..2 {
+        let event = tokio::time::timeout(PATIENCE, runtime.next_event()).await.unwrap();
+        assert_eq!(event, RuntimeEvent::EngineBack);
+    }
+}
+
+#[tokio::test]
+async fn a_future_that_is_dropped_loses_no_event() {
+    let event =
+        concat!(r#"{"Type":"container","Action":"start","Actor":{"ID":"c1","Attributes":{"name":"box"}}}"#, "\n");
+    let engine = Engine::new(&[("_ping", Reply::Answer(200, "OK")), ("events", Reply::Stream(event))]);
+    let runtime = engine.runtime();
+    let mut told = Vec::new();
+    let collect = async {
+        while told.len() < 2 {
+            tokio::select! {
+                biased;
+                event = runtime.next_event() => told.push(event),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, collect).await.unwrap();
+    assert_eq!(told, [RuntimeEvent::EngineBack, RuntimeEvent::Changed(one())]);
+}
+
+#[tokio::test]
+async fn a_name_that_is_none_reaches_no_engine() {
+    let engine = Engine::new(&[]);
+    let names = BTreeMap::from([(one(), "../images/json".to_owned())]);
+    let host = DockerHost::Unix(engine.socket().display().to_string());
+    let runtime = DockerRuntime::new(host, names, CALL, Arc::new(SystemClock::new()));
+    assert_eq!(outcome(runtime.look(&one()).await), "refused");
+    assert_eq!(engine.requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn readiness_outwaits_an_engine_that_fails_for_a_while() {
+    let engine = Engine::new(&[("json", Reply::Answer(500, ""))]);
+    let runtime = engine.runtime();
+    let agent = one();
+    let waiting = runtime.await_ready(&agent, PATIENCE);
+    let mending = async {
+        super::program::eventually("it was asked twice", async || (engine.requests().len() >= 2).then_some(())).await;
+        engine.script.lock().unwrap().insert("json", Reply::Answer(200, RUNS));
+    };
+    let (ready, ()) = tokio::join!(waiting, mending);
+    assert_eq!(ready.unwrap(), Readiness::Ready);
+    assert_eq!(runtime.look(&one()).await.unwrap(), Seen { state: RuntimeState::Running, instance: Some(before()) });
+}

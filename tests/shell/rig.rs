@@ -1,0 +1,239 @@
+//! A daemon's actors on fakes, with a clock that jumps to the next deadline when nothing else is to be done.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use switchman::actor::{Root, Switchman, Wiring};
+use switchman::domain::{
+    AgentName, AgentRecord, Answer, Change, FailureKind, FailureRecord, Generation, IntentId, IntentRecord,
+    NotifyEvent, Provider, QuotaIdentity, Report, ReportId, Reporter, SubscriptionName, SubscriptionType, Wall, Window,
+};
+use switchman::drivers::fake::clock::TestClock;
+use switchman::drivers::fake::runtime::{FakeWorld, Place};
+use switchman::drivers::fake::store::FakeStore;
+use switchman::drivers::fingerprint::fingerprint;
+use switchman::machine::agent::{AgentState, Command, testing};
+use switchman::machine::policy::{Policy, SubscriptionPolicy};
+use switchman::ports::Pending;
+use switchman::ports::clock::Clock;
+use switchman::ports::credentials::{Credential, CredentialError, CredentialSource};
+use switchman::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, Store, StoreError, StoredAnswer};
+use switchman::telemetry::Telemetry;
+
+pub(crate) const START: Wall = Wall(1_800_000_000_000);
+
+/// A credential for every subscription: `key-of-NAME`.
+struct Keys;
+
+impl CredentialSource for Keys {
+    fn read<'a>(&'a self, subscription: &'a SubscriptionName) -> Pending<'a, Result<Credential, CredentialError>> {
+        Box::pin(async move {
+            let secret = key(subscription.as_str());
+            Ok(Credential { fingerprint: fingerprint(secret.as_bytes()), secret: secret.into() })
+        })
+    }
+}
+
+fn key(subscription: &str) -> String {
+    format!("key-of-{subscription}")
+}
+
+/// The fake store, with one more fault: whoever commits a failure of this agent dies of it.
+struct Deadly {
+    store: Arc<FakeStore>,
+    agent: Mutex<Option<AgentName>>,
+}
+
+impl Store for Deadly {
+    fn commit(&self, changes: Vec<Change>) -> Pending<'_, Result<(), StoreError>> {
+        let mut deadly = self.agent.lock().expect("whole");
+        let is_deadly = changes.iter().any(|change| match change {
+            Change::FailureRecorded(record) => Some(&record.id.agent) == deadly.as_ref(),
+            _ => false,
+        });
+        if is_deadly {
+            *deadly = None;
+            drop(deadly);
+            panic!("a fault of the test");
+        }
+        self.store.commit(changes)
+    }
+    fn load_agent<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<AgentRecord>, StoreError>> {
+        self.store.load_agent(agent)
+    }
+    fn load_pool(&self, now: Wall) -> Pending<'_, Result<PoolRecord, StoreError>> {
+        self.store.load_pool(now)
+    }
+    fn report_ids<'a>(
+        &'a self,
+        agent: &'a AgentName,
+        since: Wall,
+        limit: u32,
+    ) -> Pending<'a, Result<Vec<ReportId>, StoreError>> {
+        self.store.report_ids(agent, since, limit)
+    }
+    fn answer<'a>(
+        &'a self,
+        agent: &'a AgentName,
+        id: &'a ReportId,
+    ) -> Pending<'a, Result<Option<StoredAnswer>, StoreError>> {
+        self.store.answer(agent, id)
+    }
+    fn intents(&self, query: HistoryQuery) -> Pending<'_, Result<Page<IntentRecord>, StoreError>> {
+        self.store.intents(query)
+    }
+    fn intent<'a>(&'a self, id: &'a IntentId) -> Pending<'a, Result<Option<IntentRecord>, StoreError>> {
+        self.store.intent(id)
+    }
+    fn failures(&self, query: HistoryQuery) -> Pending<'_, Result<Page<FailureRecord>, StoreError>> {
+        self.store.failures(query)
+    }
+    fn outgoing<'a>(&'a self, target: &'a str, limit: u32) -> Pending<'a, Result<Vec<Outgoing>, StoreError>> {
+        self.store.outgoing(target, limit)
+    }
+    fn delivered<'a>(&'a self, target: &'a str, position: i64) -> Pending<'a, Result<(), StoreError>> {
+        self.store.delivered(target, position)
+    }
+    fn sweep(&self, retention: Retention) -> Pending<'_, Result<(), StoreError>> {
+        self.store.sweep(retention)
+    }
+}
+
+/// What is set up, and then what runs.
+pub(crate) struct Rig {
+    deadly: Arc<Deadly>,
+    agents: BTreeMap<AgentName, Arc<Policy>>,
+    pub(crate) world: Arc<FakeWorld>,
+    pub(crate) store: Arc<FakeStore>,
+    clock: Arc<TestClock>,
+    root: Option<Root>,
+}
+
+impl Rig {
+    /// Container agents that may use `a`, `b` and `c`.
+    pub(crate) fn new(agents: &[&str]) -> Self {
+        let policy = Arc::new(testing::policy());
+        let agents = agents.iter().map(|name| (AgentName::from(*name), Arc::clone(&policy))).collect();
+        let store = Arc::new(FakeStore::new());
+        Self {
+            agents,
+            world: Arc::new(FakeWorld::new()),
+            deadly: Arc::new(Deadly { store: Arc::clone(&store), agent: Mutex::default() }),
+            store,
+            clock: Arc::new(TestClock::new(START)),
+            root: None,
+        }
+    }
+
+    /// The agent's container runs already, on this subscription's credential.
+    pub(crate) fn runs(self, agent: &str, subscription: &str) -> Self {
+        let agent = AgentName::from(agent);
+        self.world.add(&agent, Place::File);
+        self.world.put_file(&agent, &key(subscription));
+        self.world.start_by_hand(&agent);
+        self
+    }
+
+    pub(crate) async fn start(mut self) -> Self {
+        let subscription = |name: &str| SubscriptionPolicy {
+            name: SubscriptionName::from(name),
+            provider: Provider::from("anthropic"),
+            kind: SubscriptionType::SetupToken,
+            quota: QuotaIdentity::from(name),
+            agents_max: 8,
+        };
+        let root = Root::start(Wiring {
+            agents: self.agents.iter().map(|(name, policy)| (name.clone(), Arc::clone(policy))).collect(),
+            subscriptions: ["a", "b", "c"].map(subscription).to_vec(),
+            runtime: Arc::clone(&self.world) as _,
+            delivery: Arc::clone(&self.world) as _,
+            credentials: Arc::new(Keys),
+            store: Arc::clone(&self.deadly) as _,
+            clock: Arc::clone(&self.clock) as _,
+            telemetry: Telemetry::new(),
+            notifiers: Vec::new(),
+            restarts_in_parallel: 8,
+            keep: Duration::from_secs(86_400),
+            keep_bytes: 1 << 30,
+        });
+        self.root = Some(root.await.expect("the actors start"));
+        self
+    }
+
+    pub(crate) fn switchman(&self) -> Switchman {
+        self.root.as_ref().expect("started").switchman()
+    }
+
+    pub(crate) fn state(&self, agent: &str) -> Arc<AgentState> {
+        self.switchman().agent(agent).expect("known").state
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.clock.now().wall.since(START)
+    }
+
+    /// Waits until the agent is as asked; three hours of its time at most.
+    pub(crate) async fn until(&self, agent: &str, is: impl Fn(&AgentState) -> bool) {
+        for _ in 0..200_000 {
+            if is(&self.state(agent)) {
+                return;
+            }
+            self.sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{agent} never came to that: {:#?}", self.state(agent));
+    }
+
+    pub(crate) async fn sleep(&self, time: Duration) {
+        self.clock.sleep(time).await;
+    }
+
+    pub(crate) async fn report(&self, agent: &str, report: Report) -> Answer {
+        self.switchman().report(agent, report, 0).await.expect("taken")
+    }
+
+    pub(crate) async fn command(&self, agent: &str, command: Command) {
+        self.switchman().command(agent, command).await.expect("done");
+    }
+
+    pub(crate) fn notifications(&self, event: NotifyEvent) -> usize {
+        let changes = self.store.commits().into_iter().flatten();
+        changes.filter(|change| matches!(change, Change::Notified(notified) if notified.event == event)).count()
+    }
+
+    pub(crate) async fn failures(&self, agent: &str) -> Vec<FailureRecord> {
+        let query = HistoryQuery { agent: Some(agent.into()), limit: 1000, ..HistoryQuery::default() };
+        self.store.failures(query).await.expect("readable").rows
+    }
+
+    /// The next commit of a failure of this agent kills whoever makes it.
+    pub(crate) fn die_on_commit_of(&self, agent: &str) {
+        *self.deadly.agent.lock().expect("whole") = Some(agent.into());
+    }
+
+    pub(crate) fn live_again(&self) {
+        *self.deadly.agent.lock().expect("whole") = None;
+    }
+
+    pub(crate) async fn stop(mut self) {
+        let root = self.root.take().expect("started");
+        root.stop(Duration::from_secs(10)).await;
+    }
+}
+
+/// A five-hour limit that states no reset.
+pub(crate) fn limit(subscription: Option<&str>, generation: Option<u64>) -> Report {
+    Report {
+        id: None,
+        kind: FailureKind::RateLimit,
+        subscription: subscription.map(SubscriptionName::from),
+        generation: generation.map(Generation),
+        model: None,
+        window: Window::FiveHour,
+        reset_at: None,
+        observed_at: None,
+        reporter: Reporter::Trusted,
+        sender: "test".to_owned(),
+        reason: None,
+    }
+}
