@@ -13,6 +13,7 @@ use crate::error::Exit;
 /// Keeps containerised AI coding agents working.
 #[derive(Debug, Parser)]
 #[command(name = "switchman", version, about, after_help = exits(), disable_help_subcommand = true, max_term_width = 100)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 pub(super) struct CommandLine {
     #[command(flatten)]
     pub(super) global: Global,
@@ -22,6 +23,7 @@ pub(super) struct CommandLine {
 
 /// Options of every verb.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
 pub(super) struct Global {
     /// The config file.
     #[arg(
