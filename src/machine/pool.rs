@@ -6,7 +6,7 @@
 //! is the open intent.
 //!
 //! Invariants: a reservation belongs to one agent at most (INV-8); nothing cooling is ever picked unforced
-//! (INV-9, checked again in the model). Tests: below, `tests/machine_properties.rs`, `tests/model.rs`.
+//! (INV-9, checked again in the model). Tests: `tests/pool_rules.rs`, `tests/machine_properties.rs`, `tests/model.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
