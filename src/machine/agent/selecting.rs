@@ -210,7 +210,9 @@ fn nobody(d: &mut Deciding<'_>, selecting: Selecting, earliest: Option<Wall>, re
     let since = match selecting.rest {
         Rest::Exhausted { since, .. } => since,
         Rest::Serving | Rest::Parked { .. } => {
-            let when = earliest.map_or_else(String::new, |at| format!("; the first comes back in {} min", at.since(now).as_secs().div_ceil(60)));
+            let when = earliest.map_or_else(String::new, |at| {
+                format!("; the first comes back in {} min", at.since(now).as_secs().div_ceil(60))
+            });
             let text = format!("{} has no subscription left{when}", d.state.name);
             serving::notify(d, NotifyEvent::Exhausted, &format!("exhausted-{}", now.0), text);
             now
