@@ -25,7 +25,6 @@ use toml::de::DeTable;
 mod agent;
 mod api;
 mod docker;
-mod duration;
 mod files;
 mod history;
 mod keys;
@@ -40,6 +39,7 @@ mod render;
 mod resolved;
 mod secret;
 mod size;
+mod socket;
 mod subscription;
 mod switching;
 #[cfg(test)]
@@ -54,6 +54,7 @@ pub use log::{Log, LogFormat};
 pub use notify::{Notify, Topic, Webhook};
 pub use problem::{Problem, Severity};
 pub use render::render;
+pub use socket::socket;
 pub use subscription::Subscription;
 pub use switching::{Strategy, Switching};
 

@@ -10,6 +10,7 @@ pub mod assignment;
 pub mod cooldown;
 pub mod credential;
 pub mod disposition;
+pub mod duration;
 pub mod failure;
 pub mod generation;
 pub mod ids;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::intake::{Admission, Answered, Hints, IDS_FOR, IDS_MAX, Intake};
-use super::pool::{PoolHandle, PoolMsg, PoolUnavailable};
+use super::pool::{PoolHandle, PoolMsg};
 use super::seat::Seat;
 use crate::domain::{
     AgentName, Answer, IntentId, IntentRecord, Moment, Outcome, Report, ReportId, RuntimeState, SubscriptionName, Wall,
@@ -23,7 +23,7 @@ use crate::ports::clock::Clock;
 use crate::ports::store::{Store, StoreError};
 use crate::telemetry::{Snapshot, SubscriptionSnapshot, Telemetry};
 
-pub use super::pool::SubscriptionStatus;
+pub use super::pool::{PoolUnavailable, SubscriptionStatus};
 
 /// The longest that a report waits to be handled. A decision takes a commit; more is a fault.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -37,6 +37,8 @@ pub struct Switchman(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) seats: BTreeMap<AgentName, Arc<Seat>>,
+    /// Those of agents that are processes of ours.
+    pub(super) processes: Vec<Arc<Seat>>,
     pub(super) pool: PoolHandle,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
@@ -127,6 +129,19 @@ impl Switchman {
 
     fn status(&self, seat: &Seat) -> AgentStatus {
         AgentStatus { state: seat.state(), policy: Arc::clone(&seat.policy), now: self.0.clock.now() }
+    }
+
+    /// The process agent that the asked-for process group belongs to. Nobody is asked where no agent is a process.
+    #[must_use]
+    pub fn agent_of_group(&self, group: impl FnOnce() -> Option<i32>) -> Option<AgentName> {
+        let processes = &self.0.processes;
+        let group = if processes.is_empty() { None } else { group() }?;
+        let leads = |seat: &&Arc<Seat>| {
+            let state = seat.state();
+            let instance = state.sighting.as_ref().and_then(|seen| seen.instance.as_ref());
+            instance.is_some_and(|instance| instance.id.parse() == Ok(group))
+        };
+        processes.iter().find(leads).map(|seat| seat.agent.clone())
     }
 
     /// The moment, for whoever needs to compute with it.

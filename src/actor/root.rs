@@ -24,7 +24,7 @@ use super::pool::{PoolActor, PoolHandle, PoolParts};
 use super::seat::Seat;
 use super::watchers::{self, Intensity};
 use crate::domain::{AgentName, Change, Notification, NotifyEvent, ParkReason, Rest, SubscriptionName};
-use crate::machine::policy::{Policy, SubscriptionPolicy};
+use crate::machine::policy::{Policy, RuntimeKind, SubscriptionPolicy};
 use crate::ports::clock::Clock;
 use crate::ports::credentials::CredentialSource;
 use crate::ports::delivery::Delivery;
@@ -104,6 +104,7 @@ impl Root {
         let (engine, _) = watch::channel(None);
         let switchman = Switchman(Arc::new(Shared {
             seats: seats.clone(),
+            processes: seats.values().filter(|seat| seat.policy.runtime == RuntimeKind::Process).cloned().collect(),
             pool: pool.clone(),
             store: Arc::clone(store),
             clock: Arc::clone(clock),

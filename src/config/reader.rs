@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::Findings;
-use super::{duration, keys, secret, size};
-use crate::domain::UnknownWord;
+use super::{keys, secret, size};
+use crate::domain::{UnknownWord, duration};
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::agent::{Agent, Delivery, Target};
 use super::subscription::Subscription;
-use super::{Config, duration, secret, size};
-use crate::domain::CredentialRef;
+use super::{Config, secret, size};
+use crate::domain::{CredentialRef, duration};
 
 impl Config {
     /// The effective config as TOML, with defaults and without secrets.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::duration;
 use super::reader::{Field, Section};
+use crate::domain::duration;
 use crate::domain::words::words;
 use crate::machine::policy::{Budget, CooldownMax};
 

@@ -20,6 +20,7 @@
 //! Tests: `tests/runtime_conformance.rs` on a real engine, `tests/runtime_conformance/docker_faults.rs` on one that fails to order.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ use crate::domain::{AgentName, Instance, RuntimeState};
 use crate::ports::Pending;
 use crate::ports::clock::Clock;
 use crate::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
+use crate::telemetry::Telemetry;
 
 /// What the engine gives a container to end by itself if neither it nor the order says otherwise.
 const ENGINE_STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,6 +56,7 @@ pub struct DockerRuntime {
     call_timeout: Duration,
     clock: Arc<dyn Clock>,
     follower: tokio::sync::Mutex<Follower>,
+    telemetry: Telemetry,
 }
 
 /// What a look at a container shows us.
@@ -83,7 +86,33 @@ impl DockerRuntime {
             call_timeout,
             clock,
             follower: tokio::sync::Mutex::new(Follower::default()),
+            telemetry: Telemetry::new(),
         }
+    }
+
+    /// Counts and times the engine's calls there.
+    #[must_use]
+    pub fn counted_by(mut self, telemetry: Telemetry) -> Self {
+        self.telemetry = telemetry;
+        self
+    }
+
+    /// Makes one call about an agent, and measures it.
+    async fn call<T>(
+        &self,
+        name: &'static str,
+        agent: &AgentName,
+        deadline: Duration,
+        work: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, RuntimeError> {
+        let began = self.clock.now().steady.0;
+        let done = call(name, agent, deadline, work).await;
+        let took = Duration::from_millis(self.clock.now().steady.0.saturating_sub(began));
+        self.telemetry.metrics().engine_called(name, took);
+        if let Err(error) = &done {
+            self.telemetry.metrics().engine_failed(name, error.disposition());
+        }
+        done
     }
 
     /// Whether this agent is one of these containers.
@@ -100,7 +129,7 @@ impl DockerRuntime {
             return Err(RuntimeError::Refused { call: CALL, why });
         }
         let client = self.engine.client()?;
-        let found = call(CALL, agent, deadline, client.inspect_container(name, None)).await?;
+        let found = self.call(CALL, agent, deadline, client.inspect_container(name, None)).await?;
         // The engine also finds a container by the beginning of its id: that one was not meant.
         if found.name.as_deref().map(|full| full.trim_start_matches('/')) != Some(name) {
             return Err(RuntimeError::Missing(agent.clone()));
@@ -124,7 +153,7 @@ impl DockerRuntime {
 
     async fn start_it(&self, order: &StartOrder<'_>, container: &Container) -> Result<(), RuntimeError> {
         let client = self.engine.client()?;
-        call("start", order.agent, order.call_timeout, client.start_container(&container.id, None)).await
+        self.call("start", order.agent, order.call_timeout, client.start_container(&container.id, None)).await
     }
 
     async fn restart_it(&self, order: &StartOrder<'_>, container: &Container) -> Result<(), RuntimeError> {
@@ -135,7 +164,7 @@ impl DockerRuntime {
         }
         let client = self.engine.client()?;
         let work = client.restart_container(&container.id, Some(options.build()));
-        call("restart", order.agent, grace.saturating_add(order.call_timeout), work).await
+        self.call("restart", order.agent, grace.saturating_add(order.call_timeout), work).await
     }
 }
 

@@ -7,8 +7,11 @@ use std::time::Duration;
 const UNITS: &[(&str, u64)] =
     &[("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Reads a duration; the error says what is wrong with it.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+/// Reads a duration.
+///
+/// # Errors
+/// What is wrong with it, in words that follow its name.
+pub fn parse(text: &str) -> Result<Duration, String> {
     const FORM: &str = "is not a duration such as \"90s\", \"2h\" or \"5h30m\"";
     if text.starts_with('-') {
         return Err("is negative".to_owned());
@@ -46,7 +49,8 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a duration in the same form; reads back as itself.
-pub(super) fn format(duration: Duration) -> String {
+#[must_use]
+pub fn format(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if rest == 0 {
         return "0s".to_owned();

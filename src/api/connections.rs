@@ -1,0 +1,396 @@
+//! Who is connected, and who has to go: caps, and the time that a client may take.
+//!
+//! ```text
+//!            first byte            head complete            answer ready
+//!   waiting ───────────► reading ───────────────► served ───────────────► waiting
+//!      │ silent too long    │ head too slow          │ (the handler has limits of its own)
+//!      └────────────────────┴──► closed
+//! ```
+//!
+//! One sweeper looks at all deadlines, so that a request costs two stores and no timer. Where a cap is reached, the
+//! client that has been slow for the longest makes room; one that is being served never does. Nobody waits long to be
+//! let in: a health check comes through while others sit there and say nothing.
+//!
+//! Invariants: never more than [`Limits::connections_max`] places taken, never more than [`Limits::of_one_user`] by one
+//! user; a place that is not being served has a deadline. Tests: below, and `tests/api.rs`.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::domain::Steady;
+use crate::ports::clock::Clock;
+
+/// What clients may take up.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// From the first byte of a request until its head is complete; and until the first byte of a new connection.
+    pub head: Duration,
+    /// Until the body of a request is complete.
+    pub body: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// For requests under way when the daemon stops.
+    pub stop: Duration,
+    /// Connections at the same time.
+    pub connections_max: usize,
+    /// Connections of one user at the same time.
+    pub of_one_user: usize,
+    /// A client is not called slow before this.
+    pub grace: Duration,
+    /// How long a new connection waits for a place before it is turned away.
+    pub patience: Duration,
+    /// New connections that wait for a place at the same time.
+    pub waiting_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            stop: Duration::from_secs(5),
+            connections_max: 512,
+            of_one_user: 128,
+            grace: Duration::from_millis(100),
+            patience: Duration::from_secs(1),
+            waiting_max: 128,
+        }
+    }
+}
+
+const WAITING: u8 = 0;
+const READING: u8 = 1;
+const SERVED: u8 = 2;
+
+const STAYS: u8 = 0;
+const MAY_FINISH: u8 = 1;
+const MUST_GO: u8 = 2;
+
+/// Everyone who is connected.
+pub(super) struct Connections {
+    pub(super) limits: Limits,
+    clock: Arc<dyn Clock>,
+    /// The time of the last sweep: exact enough for deadlines, and free to read.
+    now: AtomicU64,
+    places: Mutex<HashMap<u64, Arc<Seat>>>,
+    numbers: AtomicU64,
+    queueing: AtomicUsize,
+    left: Notify,
+    entered: Notify,
+}
+
+/// What is known about one connection.
+struct Seat {
+    uid: u32,
+    stage: AtomicU8,
+    deadline: AtomicU64,
+    since: AtomicU64,
+    fate: AtomicU8,
+    told: Notify,
+}
+
+/// A connection's place; it is free again when this is dropped.
+pub(super) struct Place {
+    number: u64,
+    seat: Arc<Seat>,
+    connections: Arc<Connections>,
+}
+
+/// What a connection is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Answer what is under way, then close.
+    Finish,
+    /// Close.
+    Go,
+}
+
+impl Connections {
+    pub(super) fn new(limits: Limits, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            now: AtomicU64::new(clock.now().steady.0),
+            limits,
+            clock,
+            places: Mutex::default(),
+            numbers: AtomicU64::new(0),
+            queueing: AtomicUsize::new(0),
+            left: Notify::new(),
+            entered: Notify::new(),
+        })
+    }
+
+    /// Takes a place, waiting a little for one if need be; `None` if there is none.
+    pub(super) async fn enter(self: &Arc<Self>, uid: u32) -> Option<Place> {
+        if let Some(place) = self.try_enter(uid) {
+            return Some(place);
+        }
+        let _queueing = Queueing::join(self)?;
+        let give_up = self.clock.sleep(self.limits.patience);
+        tokio::pin!(give_up);
+        loop {
+            let left = self.left.notified();
+            if let Some(place) = self.try_enter(uid) {
+                return Some(place);
+            }
+            tokio::select! {
+                () = left => {}
+                // Somebody may have become slow meanwhile.
+                () = self.clock.sleep(self.limits.grace / 4) => {}
+                () = &mut give_up => return None,
+            }
+        }
+    }
+
+    fn try_enter(self: &Arc<Self>, uid: u32) -> Option<Place> {
+        let now = self.read_clock();
+        let mut places = self.places();
+        let of_user = places.values().filter(|seat| seat.uid == uid).count();
+        if of_user >= self.limits.of_one_user {
+            make_room(&mut places, now, self.limits.grace, |seat| seat.uid == uid)?;
+        } else if places.len() >= self.limits.connections_max {
+            make_room(&mut places, now, self.limits.grace, |_| true)?;
+        }
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let seat = Arc::new(Seat {
+            uid,
+            stage: AtomicU8::new(WAITING),
+            deadline: AtomicU64::new(now.plus(self.limits.head).0),
+            since: AtomicU64::new(now.0),
+            fate: AtomicU8::new(STAYS),
+            told: Notify::new(),
+        });
+        places.insert(number, Arc::clone(&seat));
+        self.entered.notify_one();
+        Some(Place { number, seat, connections: Arc::clone(self) })
+    }
+
+    /// Closes whoever has overstepped a limit, again and again; runs for ever.
+    pub(super) async fn sweep(&self) {
+        let shortest = self.limits.head.min(self.limits.idle);
+        let every = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500));
+        loop {
+            let entered = self.entered.notified();
+            if self.places().is_empty() {
+                entered.await;
+            }
+            self.clock.sleep(every).await;
+            let now = self.read_clock();
+            for seat in self.places().values() {
+                if seat.deadline.load(Ordering::Relaxed) <= now.0 {
+                    seat.tell(MUST_GO);
+                }
+            }
+        }
+    }
+
+    /// Lets everyone finish what is under way, for as long as the limits say; then closes the rest.
+    pub(super) async fn close(&self) {
+        self.tell_all(MAY_FINISH);
+        let give_up = self.clock.sleep(self.limits.stop);
+        tokio::pin!(give_up);
+        loop {
+            let left = self.left.notified();
+            if self.places().is_empty() {
+                return;
+            }
+            tokio::select! {
+                () = left => {}
+                () = &mut give_up => return self.tell_all(MUST_GO),
+            }
+        }
+    }
+
+    fn tell_all(&self, fate: u8) {
+        for seat in self.places().values() {
+            seat.tell(fate);
+        }
+    }
+
+    fn read_clock(&self) -> Steady {
+        let now = self.clock.now().steady;
+        self.now.store(now.0, Ordering::Relaxed);
+        now
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<u64, Arc<Seat>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes the one that has been slow for the longest, half-sent heads before quiet connections; `None` if nobody is.
+fn make_room(
+    places: &mut HashMap<u64, Arc<Seat>>,
+    now: Steady,
+    grace: Duration,
+    counts: impl Fn(&Seat) -> bool,
+) -> Option<()> {
+    let slow = places.iter().filter(|(_, seat)| counts(seat)).filter_map(|(number, seat)| {
+        let (stage, since) = (seat.stage.load(Ordering::Relaxed), seat.since.load(Ordering::Relaxed));
+        (stage != SERVED && Steady(since).plus(grace) <= now).then_some((stage != READING, since, *number))
+    });
+    let (_, _, number) = slow.min()?;
+    places.remove(&number)?.tell(MUST_GO);
+    Some(())
+}
+
+/// A new connection that waits for a place.
+struct Queueing<'a>(&'a AtomicUsize);
+
+impl<'a> Queueing<'a> {
+    fn join(connections: &'a Connections) -> Option<Self> {
+        let queueing = &connections.queueing;
+        let joined = queueing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
+            (waiting < connections.limits.waiting_max).then_some(waiting + 1)
+        });
+        joined.ok().map(|_| Self(queueing))
+    }
+}
+
+impl Drop for Queueing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Seat {
+    fn tell(&self, fate: u8) {
+        if self.fate.fetch_max(fate, Ordering::Relaxed) < fate {
+            self.told.notify_one();
+        }
+    }
+}
+
+impl Place {
+    /// Bytes have come in.
+    pub(super) fn heard(&self) {
+        if self.seat.stage.load(Ordering::Relaxed) == WAITING {
+            self.enter_stage(READING, self.connections.limits.head);
+        }
+    }
+
+    /// A request's head is complete: from here on the handler keeps the time.
+    pub(super) fn serving(&self) {
+        self.seat.stage.store(SERVED, Ordering::Relaxed);
+        self.seat.deadline.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// The answer is ready: the client has to take it, and may ask again.
+    pub(super) fn served(&self) {
+        self.enter_stage(WAITING, self.connections.limits.idle);
+    }
+
+    fn enter_stage(&self, stage: u8, limit: Duration) {
+        let now = Steady(self.connections.now.load(Ordering::Relaxed));
+        self.seat.since.store(now.0, Ordering::Relaxed);
+        self.seat.deadline.store(now.plus(limit).0, Ordering::Relaxed);
+        self.seat.stage.store(stage, Ordering::Relaxed);
+    }
+
+    /// Resolves when the connection is to be ended, each time it is told more strictly.
+    pub(super) async fn told(&self) -> Word {
+        loop {
+            self.seat.told.notified().await;
+            match self.seat.fate.load(Ordering::Relaxed) {
+                STAYS => {}
+                MAY_FINISH => return Word::Finish,
+                _ => return Word::Go,
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.places().remove(&self.number);
+        self.connections.left.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Moment, Wall};
+    use crate::drivers::fake::clock::ManualClock;
+
+    fn connections(limits: Limits) -> (Arc<Connections>, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::new(Moment { wall: Wall(0), steady: Steady(0) }));
+        (Connections::new(limits, Arc::clone(&clock) as Arc<dyn Clock>), clock)
+    }
+
+    fn is_told(place: &Place) -> bool {
+        place.seat.fate.load(Ordering::Relaxed) == MUST_GO
+    }
+
+    #[test]
+    fn the_slowest_makes_room_and_who_is_served_never_does() {
+        let limits = Limits { of_one_user: 3, ..Limits::default() };
+        let (connections, clock) = connections(limits);
+        let served = connections.try_enter(1).unwrap();
+        served.serving();
+        let quiet = connections.try_enter(1).unwrap();
+        let halting = connections.try_enter(1).unwrap();
+        halting.heard();
+        assert!(connections.try_enter(1).is_none(), "nobody is slow yet");
+        clock.advance(Duration::from_millis(100));
+        let third = connections.try_enter(1).unwrap();
+        assert!(is_told(&halting), "a head that does not get on goes first");
+        let fourth = connections.try_enter(1).unwrap();
+        assert!(is_told(&quiet));
+        assert!(!is_told(&served));
+        assert!(connections.try_enter(1).is_none(), "the new ones have their grace");
+        assert!(connections.try_enter(2).is_some(), "another user has a cap of its own");
+        drop((third, fourth, halting, quiet));
+        assert_eq!(connections.places().len(), 1);
+    }
+
+    #[test]
+    fn the_cap_over_all_users_holds() {
+        let limits = Limits { connections_max: 2, ..Limits::default() };
+        let (connections, _) = connections(limits);
+        let places = [connections.try_enter(1).unwrap(), connections.try_enter(2).unwrap()];
+        assert!(connections.try_enter(3).is_none());
+        drop(places);
+        assert!(connections.try_enter(3).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_gets_the_place_that_becomes_free() {
+        let limits = Limits { of_one_user: 1, ..Limits::default() };
+        let (connections, _) = connections(limits);
+        let place = connections.try_enter(1).unwrap();
+        place.serving();
+        let waiting = tokio::spawn({
+            let connections = Arc::clone(&connections);
+            async move { connections.enter(1).await.is_some() }
+        });
+        while connections.queueing.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(place);
+        assert!(waiting.await.unwrap());
+        assert_eq!(connections.queueing.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_to_be_let_in() {
+        let limits = Limits { of_one_user: 1, waiting_max: 1, ..Limits::default() };
+        let (connections, clock) = connections(limits);
+        let place = connections.try_enter(1).unwrap();
+        place.serving();
+        let waiting = tokio::spawn({
+            let connections = Arc::clone(&connections);
+            async move { connections.enter(1).await.is_none() }
+        });
+        while connections.queueing.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(connections.enter(1).await.is_none(), "the queue has a cap too");
+        clock.advance(Duration::from_secs(1));
+        assert!(waiting.await.unwrap());
+    }
+}

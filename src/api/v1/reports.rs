@@ -1,0 +1,253 @@
+//! Failure reports: the busiest way in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use sha2::{Digest as _, Sha256};
+
+use super::json;
+use super::wire::{Evidence, FailureReport, ReportAnswer};
+use crate::actor::handle::AgentStatus;
+use crate::api::App;
+use crate::api::body::{self, Members};
+use crate::api::peer::Peer;
+use crate::api::problem::{Code, Refusal};
+use crate::api::query::Query;
+use crate::classify;
+use crate::domain::{
+    AgentName, Answer, FailureKind, Generation, IntentId, IntentOutcome, IntentRecord, Model, Outcome, Report,
+    ReportId, Reporter, Wall, Window,
+};
+
+const REPORT: Members = &[
+    ("id", "a text of 1 to 200 bytes"),
+    ("kind", "one of rate_limit, auth, billing, entitlement, banned, overload, network, killed, request, unknown"),
+    ("evidence", "an object"),
+    ("evidence.status", "an HTTP status, 100 to 599"),
+    ("evidence.headers", "an object of strings, each name once"),
+    ("evidence.body", "a text"),
+    ("evidence.text", "a text"),
+    ("evidence.exit_code", "a whole number"),
+    ("evidence.signal", "a signal's name or number"),
+    ("evidence.oom", "true or false"),
+    ("subscription", "the name of a subscription"),
+    ("generation", "a whole number from 1"),
+    ("turn", "the id of a turn"),
+    ("model", "a name of at most 100 letters, digits and . _ : / @ -"),
+    ("scope", "one of five_hour, weekly, model, requests, unknown"),
+    ("reset_at", "a time such as \"2026-11-18T11:06:40Z\", from yesterday to 40 days from now"),
+    ("retry_after_s", "a number of seconds, from 0 to 40 days"),
+    ("observed_at", "a time such as \"2026-11-18T11:06:40Z\""),
+    ("reporter", "one of trusted, agent"),
+];
+
+/// The longest id, in bytes.
+const ID_MAX: usize = 200;
+
+/// The longest name of a model, in bytes.
+const MODEL_MAX: usize = 100;
+
+/// A reset further back is not one.
+const RESET_PAST: Duration = Duration::from_secs(24 * 3600);
+
+/// A reset further ahead is not one.
+const RESET_AHEAD: Duration = Duration::from_secs(40 * 24 * 3600);
+
+pub(in crate::api) async fn report(
+    State(app): State<Arc<App>>,
+    Path(agent): Path<String>,
+    Extension(peer): Extension<Arc<Peer>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let wait = Query::of(&parts.uri, &["wait"])?.wait()?;
+    let body = body::read(body, app.door.limits.body).await?;
+    let status = app.agent(&agent)?;
+    let agent = &status.state.name;
+    let reporter = app.reporter(agent, &peer)?;
+    let document: FailureReport = body::parse(&body, REPORT)?;
+    let report = app.read(&status, document, reporter, &peer)?;
+    let digest = if report.id.is_some() { digest(&body) } else { 0 };
+    let mut answer = app.switchman.report(agent.as_str(), report, digest).await?;
+    if !wait.is_zero() && answer.outcome == Outcome::Switching {
+        app.wait_for_switch(&mut answer, wait).await;
+    }
+    let status = match answer.outcome {
+        Outcome::Switching | Outcome::Held => StatusCode::ACCEPTED,
+        Outcome::Shed => StatusCode::TOO_MANY_REQUESTS,
+        Outcome::Switched
+        | Outcome::SwitchFailed
+        | Outcome::Repeat
+        | Outcome::Stale
+        | Outcome::Ambiguous
+        | Outcome::Waiting
+        | Outcome::Recorded
+        | Outcome::Ignored
+        | Outcome::Exhausted
+        | Outcome::Braked => StatusCode::OK,
+    };
+    Ok(json(status, &ReportAnswer::from(&answer)))
+}
+
+/// Identifies a body, for reports with an id.
+fn digest(body: &[u8]) -> u64 {
+    let hash = Sha256::digest(body);
+    hash.iter().take(8).fold(0, |digest, byte| (digest << 8) | u64::from(*byte))
+}
+
+impl App {
+    /// Whose word it is at most: a process of an agent speaks for that agent only, and is not trusted.
+    fn reporter(&self, agent: &AgentName, peer: &Peer) -> Result<Reporter, Refusal> {
+        match self.switchman.agent_of_group(|| peer.process_group()) {
+            None => Ok(Reporter::Trusted),
+            Some(own) if &own == agent => Ok(Reporter::Agent),
+            Some(own) => {
+                let detail = format!("a process of agent \"{own}\" may report for that agent only");
+                Err(Refusal::new(Code::NotThisAgent, detail))
+            }
+        }
+    }
+
+    /// From the document to the report: checked, classified, and with the sender's name on it.
+    fn read(
+        &self,
+        status: &AgentStatus,
+        document: FailureReport,
+        at_most: Reporter,
+        peer: &Peer,
+    ) -> Result<Report, Refusal> {
+        let now = status.now.wall;
+        if document.turn.is_some() {
+            let detail = "no such turn was ever begun: this version keeps no turns";
+            return Err(Refusal::new(Code::TurnNotFound, detail).at("turn"));
+        }
+        let subscription = document.subscription.as_deref();
+        let subscription = subscription.map(|name| self.subscription(name, "subscription")).transpose()?;
+        let observed_at = document.observed_at.map(Wall::from);
+        // Nobody can have seen it later than now, whatever the sender's clock says.
+        let seen_at = observed_at.map_or(now, |at| at.min(now));
+        let verdict = document
+            .evidence
+            .map(|evidence| {
+                evidence_of(evidence)
+                    .map(|seen| classify::classify(&seen, Some(self.tool(&status.state.name)), seen_at))
+            })
+            .transpose()?;
+        let given = document.kind.map(|kind| kind.0);
+        let kind = match (given, &verdict) {
+            (Some(kind), _) => kind,
+            (None, Some(verdict)) => verdict.kind,
+            (None, None) => {
+                return Err(Refusal::member("kind", "`kind` is missing, and there is no `evidence` either"));
+            }
+        };
+        let reason = verdict.as_ref().map(|verdict| why(given, verdict));
+        // What the evidence says of the limit counts only if it speaks of the same failure.
+        let verdict = verdict.filter(|verdict| verdict.kind == kind);
+        let stated = reset(document.reset_at.map(Wall::from), document.retry_after_s, seen_at, now)?;
+        let found = verdict.as_ref();
+        Ok(Report {
+            id: document.id.map(id_of).transpose()?,
+            kind,
+            subscription,
+            generation: generation(document.generation)?,
+            model: document.model.map(model_of).transpose()?.or_else(|| found?.model.clone()),
+            window: document.scope.map_or_else(|| found.map_or(Window::Unknown, |found| found.window), |scope| scope.0),
+            reset_at: stated.or_else(|| found?.reset_at),
+            observed_at,
+            reporter: match document.reporter {
+                Some(reporter) if at_most == Reporter::Trusted => reporter.0,
+                Some(_) | None => at_most,
+            },
+            sender: peer.sender.clone(),
+            reason,
+        })
+    }
+
+    /// The end of a switch, if it comes in time and before the daemon stops.
+    pub(super) async fn ended(&self, agent: &str, id: &IntentId, wait: Duration) -> Option<IntentRecord> {
+        tokio::select! {
+            ended = self.switchman.ended(agent, id, wait) => ended,
+            () = self.stopping() => None,
+        }
+    }
+
+    async fn wait_for_switch(&self, answer: &mut Answer, wait: Duration) {
+        let Some(switch) = &mut answer.switch else { return };
+        let ended = self.ended(answer.agent.as_str(), &switch.id, wait).await;
+        let Some(end) = ended.and_then(|record| record.end) else { return };
+        switch.outcome = end.outcome;
+        answer.outcome = match end.outcome {
+            IntentOutcome::Ready => Outcome::Switched,
+            IntentOutcome::UnderWay => Outcome::Switching,
+            IntentOutcome::NotReady
+            | IntentOutcome::NotRunning
+            | IntentOutcome::NoContainer
+            | IntentOutcome::RolledBack
+            | IntentOutcome::Failed
+            | IntentOutcome::Cancelled => Outcome::SwitchFailed,
+        };
+        answer.reason = end.reason.or(answer.reason.take());
+    }
+}
+
+/// Why the failure is of its kind, in the classifier's words: it shows nothing of the evidence.
+fn why(given: Option<FailureKind>, verdict: &classify::Verdict) -> String {
+    match given {
+        Some(given) if given != verdict.kind => {
+            format!("reported as {given}; the evidence says {}: {} ({})", verdict.kind, verdict.reason, verdict.rule)
+        }
+        Some(_) | None => format!("{} ({})", verdict.reason, verdict.rule),
+    }
+}
+
+fn evidence_of(evidence: Evidence) -> Result<classify::Evidence, Refusal> {
+    let Evidence { status, headers, body, text, exit_code, signal, oom } = evidence;
+    if status.is_some_and(|status| !(100..=599).contains(&status)) {
+        return Err(invalid("evidence.status"));
+    }
+    let (headers, oom) = (headers.into_iter().collect(), oom.unwrap_or(false));
+    Ok(classify::Evidence { status, headers, body, text, exit_code, signal, oom })
+}
+
+/// When the limit ends, as it is stated; of two statements the later one.
+fn reset(at: Option<Wall>, after_s: Option<f64>, seen_at: Wall, now: Wall) -> Result<Option<Wall>, Refusal> {
+    let plausible = now.minus(RESET_PAST)..=now.plus(RESET_AHEAD);
+    if at.is_some_and(|at| !plausible.contains(&at)) {
+        return Err(invalid("reset_at"));
+    }
+    let after = after_s.map(|seconds| Duration::try_from_secs_f64(seconds).map(|after| seen_at.plus(after)));
+    let after = after.transpose().map_err(|_| invalid("retry_after_s"))?;
+    if after.is_some_and(|at| at > *plausible.end()) {
+        return Err(invalid("retry_after_s"));
+    }
+    Ok(at.max(after))
+}
+
+fn generation(number: Option<u64>) -> Result<Option<Generation>, Refusal> {
+    // The store keeps signed numbers; no generation is ever that large.
+    match number {
+        Some(number) if i64::try_from(number).is_err() => Err(invalid("generation")),
+        number => Ok(number.map(Generation)),
+    }
+}
+
+fn id_of(id: String) -> Result<ReportId, Refusal> {
+    if id.is_empty() || id.len() > ID_MAX { Err(invalid("id")) } else { Ok(id.into()) }
+}
+
+fn model_of(model: String) -> Result<Model, Refusal> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
+    let is_name = !model.is_empty() && model.len() <= MODEL_MAX && model.bytes().all(is_plain);
+    if is_name { Ok(model.into()) } else { Err(invalid("model")) }
+}
+
+/// A value that has the right type and cannot be right.
+fn invalid(member: &str) -> Refusal {
+    let form = REPORT.iter().find(|(name, _)| *name == member).map_or("valid", |(_, form)| form);
+    Refusal::member(member, format!("`{member}` must be {form}"))
+}

@@ -1,0 +1,219 @@
+//! An agent as it stands.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Switch, Word};
+use crate::actor::handle::AgentStatus;
+use crate::api::v1::time::Time;
+use crate::domain::{Delivered, RuntimeState, Tool, Wall};
+use crate::machine::agent::Phase;
+use crate::machine::policy::RuntimeKind;
+use crate::machine::timer::Timer;
+
+/// The thing that is kept working.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its name.
+    pub name: String,
+    /// What runs inside.
+    pub tool: Word,
+    /// Where it stands: `serving`, `selecting`, `draining`, `applying`, `exhausted`, `parked`.
+    pub phase: Word,
+    /// What is the matter, in a word or a sentence; `null` if all is well.
+    pub reason: Option<String>,
+    /// Whether an operator has paused it.
+    pub paused: bool,
+    /// When the pause ends by itself.
+    pub paused_until: Option<Time>,
+    /// The subscription that an operator pinned it to.
+    pub pinned: Option<String>,
+    /// What it runs on.
+    pub assignment: Option<Assignment>,
+    /// Where it is on its way to.
+    pub pending: Option<Pending>,
+    /// The container or process.
+    pub runtime: Runtime,
+    /// The work in it.
+    pub turns: Turns,
+    /// The switches it may make on its own.
+    pub budget: Budget,
+    /// When it will look into its trouble by itself.
+    pub wake_at: Option<Time>,
+    /// When the first subscription comes back, while it is exhausted.
+    pub earliest_reset: Option<Time>,
+    /// The newest switch, under way or ended.
+    pub last_switch: Option<Switch>,
+}
+
+/// What an agent runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The subscription.
+    pub subscription: String,
+    /// The number of the assignment.
+    pub generation: u64,
+    /// When it became current.
+    pub since: Time,
+}
+
+/// Where an agent is on its way to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The subscription.
+    pub subscription: String,
+    /// The number that the assignment will have.
+    pub generation: u64,
+}
+
+/// The container or process, as last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runtime {
+    /// `docker` or `process`.
+    pub kind: Word,
+    /// The container's id, or the process id.
+    pub id: Option<String>,
+    /// `running`, `stopped`, `missing` or `unknown`.
+    pub state: Word,
+    /// When it was started, as the engine or the kernel says it.
+    pub started_at: Option<String>,
+}
+
+/// The work in an agent. This version keeps no turns: the lists are empty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Turns {
+    /// Those under way.
+    pub active: Vec<serde_json::Value>,
+    /// Those that wait.
+    pub queued: u64,
+}
+
+/// The switches that an agent may make on its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Made within the span.
+    pub used: u32,
+    /// That may be made within the span.
+    pub of: u32,
+    /// When one more may be made, once all are used.
+    pub refills_at: Option<Time>,
+}
+
+/// `GET /v1/agents`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentList {
+    /// All of them, by name.
+    pub agents: Vec<Agent>,
+}
+
+impl Agent {
+    /// An agent as it stands; `tool` is what the config says runs in it.
+    #[must_use]
+    pub fn new(status: &AgentStatus, tool: Tool) -> Self {
+        let AgentStatus { state, policy, now } = status;
+        let instance = state.sighting.as_ref().and_then(|seen| seen.instance.as_ref());
+        let open = state.phase.intent();
+        Self {
+            name: state.name.as_str().to_owned(),
+            tool: tool.as_str().into(),
+            phase: state.phase.as_str().into(),
+            reason: reason(status),
+            paused: state.pause.is_some(),
+            paused_until: state.pause.and_then(|pause| pause.until).map(Time),
+            pinned: state.pin.as_ref().map(|pin| pin.as_str().to_owned()),
+            assignment: state.assignment.as_ref().map(|current| Assignment {
+                subscription: current.subscription.as_str().to_owned(),
+                generation: current.generation.0,
+                since: current.since.into(),
+            }),
+            pending: open
+                .map(|intent| Pending { subscription: intent.to.as_str().to_owned(), generation: intent.generation.0 }),
+            runtime: Runtime {
+                kind: match policy.runtime {
+                    RuntimeKind::Container => "docker".into(),
+                    RuntimeKind::Process => "process".into(),
+                },
+                id: instance.map(|instance| instance.id.clone()),
+                state: status.runtime_state().as_str().into(),
+                started_at: instance.map(|instance| instance.started_at.clone()),
+            },
+            turns: Turns::default(),
+            budget: budget(status),
+            wake_at: state.wake_at(*now).map(Time),
+            earliest_reset: match state.phase {
+                Phase::Exhausted { earliest, .. } => earliest.map(Time),
+                Phase::Serving
+                | Phase::Selecting(_)
+                | Phase::Draining(_)
+                | Phase::Applying(_)
+                | Phase::Parked { .. } => None,
+            },
+            last_switch: open.map(Into::into).or_else(|| state.last.as_ref().map(Into::into)),
+        }
+    }
+}
+
+fn budget(status: &AgentStatus) -> Budget {
+    let (budget, now) = (status.policy.budget, status.now.wall);
+    let spent: Vec<Wall> = status.state.budget.iter().copied().filter(|at| at.plus(budget.per) > now).collect();
+    // The same sum as the brake's: the switch that has to age out before one more may be made.
+    let over = spent.len().checked_sub(budget.switches as usize);
+    Budget {
+        used: u32::try_from(spent.len()).unwrap_or(u32::MAX),
+        of: budget.switches,
+        refills_at: over.and_then(|index| spent.get(index)).map(|at| at.plus(budget.per).into()),
+    }
+}
+
+/// What is the matter: what needs a person first.
+fn reason(status: &AgentStatus) -> Option<String> {
+    let AgentStatus { state, policy, now } = status;
+    if let Phase::Parked { reason, .. } = state.phase {
+        return Some(reason.as_str().to_owned());
+    }
+    if let Some(obstacle) = &state.obstacle {
+        return Some(obstacle.clone());
+    }
+    let word = if state.phase.is_switching() {
+        None
+    } else if matches!(state.phase, Phase::Exhausted { .. }) {
+        Some("exhausted")
+    } else if state.assignment.is_none() {
+        without_assignment(status)
+    } else if status.runtime_state() == RuntimeState::Missing {
+        Some(missing(policy.runtime))
+    } else {
+        state.trouble.as_ref().and_then(|_| {
+            // In the order of the gates that a failure meets.
+            if !policy.switching {
+                Some("switching_off")
+            } else if state.pause.is_some() {
+                None
+            } else if state.pin.is_some() {
+                Some("pinned")
+            } else if state.braked_until.is_some_and(|until| until > now.wall) {
+                Some("braked")
+            } else {
+                state.timers.get(Timer::Wake).map(|_| "waiting")
+            }
+        })
+    };
+    word.or_else(|| state.pause.map(|_| "paused")).map(str::to_owned)
+}
+
+fn without_assignment(status: &AgentStatus) -> Option<&'static str> {
+    let seen = status.state.sighting.as_ref()?;
+    match (seen.state, &seen.delivered) {
+        (RuntimeState::Missing, _) => Some(missing(status.policy.runtime)),
+        (_, Delivered::Unrecognised) | (RuntimeState::Running, Delivered::Nothing | Delivered::Hidden) => {
+            Some("unknown_credential")
+        }
+        (RuntimeState::Running | RuntimeState::Stopped | RuntimeState::Unknown, _) => Some("not_assigned"),
+    }
+}
+
+fn missing(runtime: RuntimeKind) -> &'static str {
+    match runtime {
+        RuntimeKind::Container => "no_container",
+        RuntimeKind::Process => "no_process",
+    }
+}

@@ -1,0 +1,466 @@
+//! The world that the machine is tried in: agents with containers, one pool, a wire that delays and repeats, effects
+//! whose answers get lost, crashes. Everything that can happen next is an [`Act`]; whoever explores chooses.
+//!
+//! It uses the production `transition`, `PoolState`, `stamp` and `restore`, and keeps books of its own about what
+//! really happened, against which every step is held. Used by `model.rs` (all orders of few acts) and
+//! `machine_properties.rs` (random orders of many).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use switchman::domain::{
+    AgentName, Change, Cooldown, CooldownKey, Disposition, FailureKind, Generation, Moment, Report, Reporter,
+    RuntimeState, Stamp, Steady, Wall,
+};
+use switchman::machine::agent::testing::{RecordFold, START, report};
+use switchman::machine::agent::{
+    About, Action, AgentState, Effect, EffectOutcome, Event, Obstacle, Phase, Pick, Readiness, Start, Ticket,
+};
+use switchman::machine::attribution::stamp;
+use switchman::machine::policy::Policy;
+use switchman::machine::pool::{AgentView, PoolState, Wanted};
+
+#[path = "acts.rs"]
+mod acts;
+#[path = "books.rs"]
+pub(crate) mod books;
+
+pub(crate) use acts::{Act, Budget, Fate, Names};
+
+use books::STALE;
+
+use crate::container::{Container, Login};
+use crate::mutation::Mutation;
+
+/// A report on the wire, and what it is really about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Letter {
+    agent: usize,
+    report: Report,
+    truth: Login,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Agent {
+    pub(crate) state: AgentState,
+    pub(crate) policy: Policy,
+    pub(crate) container: Container,
+    fold: RecordFold,
+    uncommitted: Vec<Change>,
+    held: Vec<Effect>,
+    question: Option<(u64, Box<AgentView>)>,
+    in_flight: Option<(u32, Action)>,
+    /// Orders that an engine still has, and until when it may carry them out.
+    late: Vec<(Start, Steady)>,
+    intake: Vec<(Letter, Stamp)>,
+    owed: BTreeSet<Ticket>,
+    /// What each recorded failure is really about, and whether that could be told.
+    truths: BTreeMap<u64, Letter>,
+    /// Lives that each intent has begun.
+    begun: BTreeMap<u64, u32>,
+    opened: BTreeSet<u64>,
+    closed: BTreeSet<u64>,
+    switches: Vec<Wall>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct World {
+    pub(crate) now: Moment,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) pool: PoolState,
+    pub(crate) left: Budget,
+    pub(crate) mutation: Mutation,
+    wire: Vec<Letter>,
+    rows: BTreeMap<CooldownKey, Cooldown>,
+    tickets: u64,
+    /// What was found wrong.
+    pub(crate) wrongs: BTreeSet<&'static str>,
+    /// Every event with its time, if it is to be replayed.
+    pub(crate) trace: Option<Vec<(usize, Event, Moment)>>,
+}
+
+impl World {
+    /// Agents that serve on `a`, found running.
+    pub(crate) fn new(agents: usize, policy: &Policy, pool: PoolState, left: Budget) -> Self {
+        let mut world = Self {
+            now: START,
+            agents: Vec::new(),
+            pool,
+            left,
+            mutation: Mutation::None,
+            wire: Vec::new(),
+            rows: BTreeMap::new(),
+            tickets: 0,
+            wrongs: BTreeSet::new(),
+            trace: None,
+        };
+        for number in 0..agents {
+            let name = AgentName::from(format!("w{number}"));
+            world.agents.push(Agent {
+                state: AgentState::new(name.clone()),
+                policy: policy.clone(),
+                container: Container::running(("a".into(), Generation(1))),
+                fold: RecordFold::new(name, START),
+                uncommitted: Vec::new(),
+                held: Vec::new(),
+                question: None,
+                in_flight: None,
+                late: Vec::new(),
+                intake: Vec::new(),
+                owed: BTreeSet::new(),
+                truths: BTreeMap::new(),
+                begun: BTreeMap::new(),
+                opened: BTreeSet::new(),
+                closed: BTreeSet::new(),
+                switches: Vec::new(),
+            });
+            world.step(number, Event::Began);
+            world.end(number, Fate::Done);
+        }
+        world
+    }
+
+    /// Everything that tells this world from another one that began alike; what follows from it is left out.
+    pub(crate) fn identity(&self, out: &mut impl std::fmt::Write) -> std::fmt::Result {
+        write!(out, "{:?}{:?}{:?}{:?}{:?}", self.now, self.left, self.wire, self.rows, self.wrongs)?;
+        for agent in &self.agents {
+            write!(out, "{:?}{:?}{:?}{:?}", agent.state, agent.container, agent.question, agent.in_flight)?;
+            write!(out, "{:?}{:?}{:?}{:?}", agent.intake, agent.late, agent.owed, agent.begun)?;
+            write!(out, "{:?}{:?}{:?}{:?}", agent.held, agent.truths, agent.opened, agent.closed)?;
+            let record = &agent.fold.record;
+            write!(out, "{:?}{:?}", record.attributes.wake_at, record.open)?;
+            if !agent.uncommitted.is_empty() {
+                write!(out, "{:?}{record:?}", agent.uncommitted)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that can happen next.
+    pub(crate) fn acts(&self) -> Vec<Act> {
+        let mut acts = Vec::new();
+        for (letter, _) in self.wire.iter().enumerate() {
+            acts.push(Act::Arrive { letter, again: false });
+            if self.left.repeats > 0 {
+                acts.push(Act::Arrive { letter, again: true });
+            }
+        }
+        for (number, agent) in self.agents.iter().enumerate() {
+            if self.left.fails > 0 && agent.container.state == RuntimeState::Running {
+                acts.extend(self.left.names.iter().map(|names| Act::Fail(number, *names)));
+            }
+            acts.extend((0..agent.intake.len()).map(|letter| Act::Handle(number, letter)));
+            if agent.question.is_some() {
+                acts.push(Act::Answer(number));
+            }
+            if let Some((_, action)) = &agent.in_flight {
+                acts.push(Act::End(number, Fate::Done));
+                if self.left.losses > 0 {
+                    acts.extend(acts::misfortunes(action).iter().map(|fate| Act::End(number, *fate)));
+                }
+            }
+            if !agent.late.is_empty() {
+                acts.extend([true, false].map(|happens| Act::Late { agent: number, happens }));
+            }
+            if self.left.crashes > 0 {
+                acts.push(Act::Crash(number, Fate::Lost));
+                match agent.in_flight {
+                    Some((_, Action::Deliver { .. })) => acts.push(Act::Crash(number, Fate::DoneUnanswered)),
+                    Some((_, Action::Restart(_) | Action::Start(_))) => {
+                        acts.extend([Fate::DoneUnanswered, Fate::Late].map(|fate| Act::Crash(number, fate)));
+                    }
+                    _ => {}
+                }
+            }
+            if self.left.commands > 0 {
+                acts.extend(acts::commands().into_iter().map(|command| Act::Operator(number, command)));
+            }
+            // An engine does one thing at a time to a container: what others ask for waits for our late order.
+            if self.left.outside > 0 && agent.late.is_empty() {
+                let states = [RuntimeState::Running, RuntimeState::Stopped, RuntimeState::Missing];
+                acts.extend(states.map(|state| Act::Outside(number, state)));
+            }
+        }
+        if self.left.ticks > 0 && self.next_tick().is_some() {
+            acts.push(Act::Tick);
+        }
+        acts
+    }
+
+    /// How long until the next timer is due. An engine finishes a call in its time or never: no timer that waits
+    /// for that is due before.
+    fn next_tick(&self) -> Option<Duration> {
+        let wait = self.agents.iter().filter_map(|agent| agent.state.timers.next(self.now)).min()?;
+        let at = self.now.steady.plus(wait);
+        let is_first = self.agents.iter().flat_map(|agent| &agent.late).all(|(_, until)| at < *until);
+        is_first.then_some(wait)
+    }
+
+    /// Lets it happen.
+    pub(crate) fn act(&mut self, act: &Act) {
+        match act {
+            Act::Fail(number, names) => self.fail(*number, *names),
+            Act::Arrive { letter, again } => self.arrive(*letter, *again),
+            Act::Handle(number, letter) => self.handle(*number, *letter),
+            Act::Answer(number) => self.answer(*number),
+            Act::End(number, fate) => self.end(*number, *fate),
+            Act::Late { agent, happens } => {
+                let (order, _) = self.agents[*agent].late.remove(0);
+                if *happens {
+                    self.restart(*agent, &order);
+                }
+            }
+            Act::Tick => self.tick(),
+            Act::Crash(number, fate) => self.crash(*number, *fate),
+            Act::Operator(number, command) => {
+                self.left.commands -= 1;
+                let ticket = self.ticket(*number);
+                self.step(*number, Event::Operator { ticket, command: command.clone() });
+            }
+            Act::Outside(number, state) => self.outside(*number, *state),
+        }
+        self.check();
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = Moment { wall: self.now.wall.plus(time), steady: self.now.steady.plus(time) };
+    }
+
+    fn ticket(&mut self, number: usize) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.agents[number].owed.insert(ticket);
+        ticket
+    }
+
+    fn fail(&mut self, number: usize, names: Names) {
+        self.left.fails -= 1;
+        self.pass(Duration::from_millis(1));
+        let truth = self.agents[number].container.runs_on.clone();
+        let reporter = if self.agents.len() > 1 { Reporter::Agent } else { Reporter::Trusted };
+        let base = Report { reporter, observed_at: Some(self.now.wall), ..report(FailureKind::RateLimit) };
+        let report = match names {
+            Names::Generation => Report { generation: Some(truth.1), ..base },
+            Names::Subscription => Report { subscription: Some(truth.0.clone()), ..base },
+            Names::Nothing => base,
+        };
+        self.wire.push(Letter { agent: number, report, truth });
+    }
+
+    fn arrive(&mut self, letter: usize, again: bool) {
+        let letter = if again {
+            self.left.repeats -= 1;
+            self.wire[letter].clone()
+        } else {
+            self.wire.remove(letter)
+        };
+        let agent = &mut self.agents[letter.agent];
+        match stamp(&letter.report, &agent.state, &agent.policy, self.now.wall) {
+            Ok(stamp) => agent.intake.push((letter, stamp)),
+            Err(_) => {
+                self.wrongs.insert("a true report was refused at the door");
+            }
+        }
+    }
+
+    fn handle(&mut self, number: usize, letter: usize) {
+        let (letter, stamp) = self.agents[number].intake.remove(letter);
+        let before = self.agents[number].clone();
+        let (ticket, failure) = (self.ticket(number), before.state.failures + 1);
+        self.agents[number].truths.insert(failure, letter.clone());
+        let report = Box::new(letter.report.clone());
+        self.step(number, Event::Report { ticket, report, digest: 0, stamp: stamp.clone(), count: 1 });
+        let is_stale = letter.truth.1 < before.state.generation() && letter.report.generation.is_some();
+        if is_stale && self.agents[number].state.phase != before.state.phase {
+            self.wrongs.insert(STALE);
+        }
+    }
+
+    fn answer(&mut self, number: usize) {
+        let Some((selection, view)) = self.agents[number].question.take() else { return };
+        let ranking = self.pool.reserve(&view, self.now.wall);
+        let pick = match ranking.first() {
+            Some(best) if Some(best) == view.current.as_ref() && view.wanted == Wanted::Any => Pick::Keep,
+            Some(best) => Pick::To(best.clone()),
+            None => Pick::None { earliest: ranking.earliest, reason: "nobody".to_owned() },
+        };
+        self.step(number, Event::Picked { selection, pick });
+    }
+
+    fn end(&mut self, number: usize, fate: Fate) {
+        let Some((attempt, action)) = self.agents[number].in_flight.take() else { return };
+        if fate != Fate::Done {
+            self.left.losses -= 1;
+        }
+        self.pass(Duration::from_millis(1));
+        self.carry_out(number, &action, fate);
+        let answered = match fate {
+            Fate::Done | Fate::Unhealthy => Ok(()),
+            Fate::DoneUnanswered | Fate::Lost | Fate::Late | Fate::Half => Err((Disposition::InDoubt, About::Runtime)),
+            Fate::Refused(disposition, about) => Err((disposition, about)),
+        };
+        let answered =
+            answered.map_err(|(disposition, about)| Obstacle { disposition, about, text: "refused".to_owned() });
+        let container = &self.agents[number].container;
+        let outcome = match &action {
+            Action::Look => EffectOutcome::Seen(answered.map(|()| container.look())),
+            Action::Preflight { view, .. } => {
+                EffectOutcome::Preflight(answered.and_then(|()| match self.pool.confirm(view, self.now.wall) {
+                    None => Ok(container.look()),
+                    Some(lost) => Err(Obstacle {
+                        disposition: Disposition::Permanent,
+                        about: About::Target,
+                        text: lost.to_string(),
+                    }),
+                }))
+            }
+            Action::Deliver { .. } => EffectOutcome::Delivered(answered),
+            Action::Restart(_) | Action::Start(_) => EffectOutcome::Restarted(answered),
+            Action::AwaitReady { .. } => EffectOutcome::Ready(
+                answered.map(|()| if fate == Fate::Unhealthy { Readiness::NotReady } else { container.readiness() }),
+            ),
+        };
+        self.step(number, Event::Outcome { attempt, outcome });
+    }
+
+    fn carry_out(&mut self, number: usize, action: &Action, fate: Fate) {
+        let agent = &mut self.agents[number];
+        match (action, fate) {
+            (Action::Deliver { to, generation, .. }, Fate::Done | Fate::DoneUnanswered) => {
+                agent.container.file = (to.clone(), *generation);
+            }
+            (Action::Restart(order), Fate::Done | Fate::DoneUnanswered) => {
+                let order = order.clone();
+                if self.agents[number].container.is_meant_by(&order) {
+                    self.restart(number, &order);
+                }
+            }
+            (Action::Restart(order), Fate::Late) if agent.container.is_meant_by(order) => {
+                let until = self.now.steady.plus(agent.policy.call_timeout);
+                agent.late.push((order.clone(), until));
+            }
+            (Action::Restart(order), Fate::Half) if agent.container.is_meant_by(order) => agent.container.stop(),
+            (Action::Start(order), Fate::Done | Fate::DoneUnanswered) if agent.container.start() => {
+                *agent.begun.entry(order.intent.number).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+
+    /// The engine restarts what there is, without another thought.
+    fn restart(&mut self, number: usize, order: &Start) {
+        let agent = &mut self.agents[number];
+        agent.container.stop();
+        if agent.container.start() {
+            *agent.begun.entry(order.intent.number).or_default() += 1;
+        }
+    }
+
+    fn tick(&mut self) {
+        self.left.ticks -= 1;
+        let wait = self.next_tick().unwrap_or_default();
+        self.pass(wait);
+        for number in 0..self.agents.len() {
+            if self.agents[number].state.timers.next(self.now) == Some(Duration::ZERO) {
+                self.step(number, Event::Tick);
+                // A timer that is due again at once would keep a processor busy for nothing.
+                if self.agents[number].state.timers.next(self.now) == Some(Duration::ZERO)
+                    && self.agents[number].question.is_none()
+                {
+                    self.step(number, Event::Tick);
+                    if self.agents[number].state.timers.next(self.now) == Some(Duration::ZERO) {
+                        self.wrongs.insert("a timer spins");
+                    }
+                }
+            }
+        }
+    }
+
+    fn crash(&mut self, number: usize, fate: Fate) {
+        self.left.crashes -= 1;
+        if let Some((_, action)) = self.agents[number].in_flight.take() {
+            self.carry_out(number, &action, fate);
+        }
+        let agent = &mut self.agents[number];
+        agent.uncommitted.clear();
+        agent.held.clear();
+        agent.question = None;
+        agent.intake.clear();
+        agent.owed.clear();
+        let name = agent.state.name.clone();
+        agent.state = AgentState::restore(name.clone(), agent.fold.record.clone(), self.now, &agent.policy);
+        let open = agent.fold.record.open.clone();
+        self.pool.release(&name);
+        if let Some(open) = open {
+            self.pool.apply(&Change::IntentOpened(open.intent));
+        }
+        // A killed daemon leaves no events of its own behind: what is replayed begins anew.
+        if let Some(trace) = &mut self.trace {
+            trace.retain(|(whose, ..)| *whose != number);
+        }
+        self.step(number, Event::Began);
+    }
+
+    fn outside(&mut self, number: usize, state: RuntimeState) {
+        self.left.outside -= 1;
+        let container = &mut self.agents[number].container;
+        match state {
+            RuntimeState::Running => {
+                container.stop();
+                if container.state == RuntimeState::Missing {
+                    container.state = RuntimeState::Stopped;
+                }
+                container.start();
+            }
+            RuntimeState::Stopped => container.stop(),
+            RuntimeState::Missing | RuntimeState::Unknown => container.state = RuntimeState::Missing,
+        }
+        self.step(number, Event::RuntimeChanged);
+    }
+
+    /// One step of the production machine, carried on as the shell does: nothing is committed, answered or carried
+    /// out while the pool is being asked.
+    fn step(&mut self, number: usize, event: Event) {
+        if let Some(trace) = &mut self.trace {
+            trace.push((number, event.clone(), self.now));
+        }
+        let now = self.now;
+        let agent = &mut self.agents[number];
+        let decision = self.mutation.transition(agent.state.clone(), event, now, &agent.policy);
+        agent.state = decision.state;
+        for (ticket, _) in decision.replies {
+            if !agent.owed.remove(&ticket) {
+                self.wrongs.insert("somebody was answered twice");
+            }
+        }
+        for effect in decision.effects {
+            match effect {
+                Effect::Reserve { selection, view } => agent.question = Some((selection, view)),
+                Effect::Release => self.pool.release(&agent.state.name),
+                Effect::Act { .. } => agent.held.push(effect),
+            }
+        }
+        agent.uncommitted.extend(decision.changes);
+        if matches!(agent.state.phase, Phase::Selecting(_)) {
+            return;
+        }
+        let changes = std::mem::take(&mut agent.uncommitted);
+        self.audit(number, &changes);
+        let agent = &mut self.agents[number];
+        agent.fold.apply(&changes);
+        for change in &changes {
+            self.pool.apply(change);
+        }
+        for effect in std::mem::take(&mut agent.held) {
+            if let Effect::Act { attempt, action } = effect {
+                if let Some((_, Action::Deliver { .. } | Action::Restart(_) | Action::Start(_))) = agent.in_flight {
+                    self.wrongs.insert("something else was begun before an order was answered");
+                }
+                agent.in_flight = Some((attempt, action));
+            }
+        }
+        if !agent.owed.is_empty() {
+            self.wrongs.insert("somebody was not answered");
+        }
+    }
+}
