@@ -8,7 +8,7 @@
 //!
 //! A decision is a report that opens an intent: the answer `switching` comes after it is on disk. Each takes an
 //! agent that was not moved before, for an agent moves at most a few times per hour. The log is written as JSON and
-//! thrown away.
+//! thrown away. One part alone: `cargo bench --bench decide -- alone` or `flooded`.
 
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a program of its own that measures time")]
 
@@ -54,9 +54,15 @@ fn main() {
     let runtime = runtime.expect("a runtime");
     let lines = Lines::new(LineStyle::Json, std::io::sink, Arc::new(SystemClock::new()));
     tracing_subscriber::registry().with(EnvFilter::new("info")).with(lines).init();
+    let parts: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
     runtime.block_on(async {
-        tokio::spawn(alone()).await.expect("measured");
-        tokio::spawn(flooded()).await.expect("measured");
+        if is_wanted("alone") {
+            tokio::spawn(alone()).await.expect("measured");
+        }
+        if is_wanted("flooded") {
+            tokio::spawn(flooded()).await.expect("measured");
+        }
     });
 }
 
