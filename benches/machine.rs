@@ -1,58 +1,51 @@
-//! What a decision costs without anything around it. Aim: 2 µs.
-//!
-//! Each measurement begins with a state and an event in hand and ends with the step in hand; making the ones and
-//! dropping the other are not counted.
+//! What one decision costs. The aim is 2 µs: the machine must never be what a burst waits for.
+
+use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use switchman::domain::{FailureKind, Generation, Report, ReportId, RuntimeState, SubscriptionName};
-use switchman::machine::agent::testing::{Rig, report, sighting};
-use switchman::machine::agent::{EffectOutcome, Event, Pick, Ticket, transition};
-use switchman::machine::attribution::stamp;
+use switchman::domain::{FailureKind, Generation, Report, Stamp};
+use switchman::machine::agent::testing::{Rig, report};
+use switchman::machine::agent::{Event, Ticket, transition};
 
-/// A report with an id, as an agent sends it, stamped at the door.
-fn reported(rig: &Rig, generation: u64) -> Event {
-    let report = Report {
-        id: Some(ReportId::from("0b6c9e0e-7d35-4a0c-9a52-3f1d6f6f2b61")),
-        generation: Some(Generation(generation)),
-        ..report(FailureKind::RateLimit)
-    };
-    let stamp = stamp(&report, &rig.state, &rig.policy, rig.now.wall).expect("a generation that was issued");
-    Event::Report { ticket: Ticket(1), report: Box::new(report), digest: 1, stamp, count: 1 }
+fn limit_in(generation: u64) -> Event {
+    let generation = Generation(generation);
+    let report = Report { generation: Some(generation), ..report(FailureKind::RateLimit) };
+    let stamp = Stamp::Generation(generation);
+    Event::Report { ticket: Ticket(1), report: Box::new(report), digest: 0, stamp, count: 1 }
 }
 
-fn transitions(criterion: &mut Criterion) {
-    let serving = Rig::serving("a");
+/// An agent in the middle of its restart from `a` to `b`.
+fn restarting() -> Rig {
+    let mut rig = Rig::serving("a");
+    let _ = rig.limit_in(1);
+    let _ = rig.pick("b");
+    rig.restarting("b", 1);
+    rig
+}
 
-    let mut selecting = serving.clone();
-    let _ = selecting.send(reported(&serving, 1));
-    let picked = Event::Picked { selection: selecting.state.selection, pick: Pick::To(SubscriptionName::from("b")) };
+fn moved() -> Rig {
+    let mut rig = Rig::serving("a");
+    let _ = rig.limit_in(1);
+    let _ = rig.pick("b");
+    let _ = rig.switch_completes("b", 1);
+    rig
+}
 
-    let mut draining = selecting.clone();
-    let _ = draining.send(picked.clone());
-    let seen = sighting(RuntimeState::Running, 1, "a");
-    let passed = Event::Outcome { attempt: draining.state.attempt, outcome: EffectOutcome::Preflight(Ok(seen)) };
+/// The copy of the state and the event is not part of the decision: the shell hands both over.
+fn bench(c: &mut Criterion, name: &str, rig: &Rig, event: &Event) {
+    c.bench_function(name, |bencher| {
+        bencher.iter_batched(
+            || (rig.state.clone(), event.clone()),
+            |(state, event)| transition(black_box(state), black_box(event), rig.now, &rig.policy),
+            BatchSize::SmallInput,
+        );
+    });
+}
 
-    let mut switched = draining.clone();
-    let _ = switched.switch_completes("b", 1);
-
-    let mut group = criterion.benchmark_group("transition");
-    for (name, rig, event) in [
-        ("a failure asks for another subscription", &serving, reported(&serving, 1)),
-        ("a pick opens an intent", &selecting, picked),
-        ("a repeat during a switch", &draining, reported(&draining, 1)),
-        ("a preflight has passed", &draining, passed),
-        ("a failure of the past", &switched, reported(&switched, 1)),
-        ("a tick with nothing due", &switched, Event::Tick),
-    ] {
-        group.bench_function(name, |bencher| {
-            bencher.iter_batched(
-                || (rig.state.clone(), event.clone()),
-                |(state, event)| transition(state, event, rig.now, &rig.policy),
-                BatchSize::SmallInput,
-            );
-        });
-    }
-    group.finish();
+fn transitions(c: &mut Criterion) {
+    bench(c, "transition/a repeat while applying", &restarting(), &limit_in(1));
+    bench(c, "transition/a fresh failure while serving", &Rig::serving("a"), &limit_in(1));
+    bench(c, "transition/a stale report", &moved(), &limit_in(1));
 }
 
 criterion_group!(benches, transitions);

@@ -127,6 +127,7 @@ fn dispatch(CommandLine { global, verb }: &CommandLine, environment: Environment
     let verb = match verb {
         Verb::Run => return run::run(&global.config, &environment),
         Verb::Demo => return demo::demo(&environment, &mut output),
+        Verb::DemoAgent { provider } => return demo::work(&environment, provider, &mut output),
         Verb::Check(arguments) => return check::run(arguments, &global.config, variables, &mut output),
         Verb::Client(verb) => verb,
     };

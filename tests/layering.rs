@@ -18,8 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("systemd", &["domain", "ports"]),
     ("api", &["domain", "ports", "machine", "classify", "telemetry", "actor", "shutdown"]),
     ("daemon", &["domain", "ports", "drivers", "actor", "api", "config", "telemetry", "shutdown", "systemd"]),
-    ("error", &["daemon", "config", "drivers", "api"]),
-    ("cli", &["domain", "classify", "config", "api", "daemon", "error", "drivers", "ports"]),
+    ("error", &["telemetry"]),
+    ("cli", &["domain", "classify", "config", "api", "daemon", "error", "drivers", "ports", "telemetry"]),
 ];
 
 /// What the pure modules may not name at all.

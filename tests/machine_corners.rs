@@ -399,6 +399,25 @@ fn a_pause_does_not_give_up_the_start_of_a_process_agent() {
 }
 
 #[test]
+fn a_paused_process_agent_is_brought_up_on_its_first_pick() {
+    let mut rig = Rig::new(process());
+    let _ = rig.operator(Command::Pause { until: None });
+    let _ = rig.send(Event::Began);
+    let _ = rig.seen(absent());
+    assert_eq!(rig.pick("a").effect_names(), ["preflight"]);
+}
+
+#[test]
+fn a_pinned_process_agent_that_found_nobody_is_brought_up_later() {
+    let mut rig = Rig::new(process());
+    let _ = rig.send(Event::Began);
+    let _ = rig.seen(absent());
+    let _ = rig.picked(nobody(Some(START.wall.plus(MINUTE))));
+    rig.state.pin = Some("b".into());
+    assert_eq!(rig.tick_after(2 * MINUTE).effect_names(), ["reserve"]);
+}
+
+#[test]
 fn a_container_that_could_not_be_given_its_first_credential_gets_it_after_the_pause() {
     let mut rig = Rig::new(policy());
     let _ = rig.operator(Command::Pause { until: None });

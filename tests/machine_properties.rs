@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use switchman::domain::{
-    AgentName, Assignment, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Generation, Reach,
-    SubscriptionName, Wall, Window,
+    AgentName, Assignment, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Generation, IntentOutcome,
+    Reach, RuntimeState, SubscriptionName, Wall, Window,
 };
 use switchman::machine::agent::testing::{START, policy, pool, subscription};
 use switchman::machine::agent::{AgentState, Phase, transition};
-use switchman::machine::policy::Policy;
+use switchman::machine::policy::{Policy, RuntimeKind};
 use switchman::machine::pool::{AgentView, PoolState, Wanted, evaluate};
 
 #[path = "simulated/container.rs"]
@@ -37,8 +37,12 @@ const MUCH: Budget = Budget {
 };
 
 fn world(agents: usize, left: Budget) -> World {
+    world_of(agents, &policy(), left)
+}
+
+fn world_of(agents: usize, policy: &Policy, left: Budget) -> World {
     let pool = pool([subscription("a", 8), subscription("b", 1), subscription("c", 8)]);
-    let mut world = World::new(agents, &policy(), pool, left);
+    let mut world = World::new(agents, policy, pool, left);
     world.mutation = Mutation::None;
     world.trace = Some(Vec::new());
     world
@@ -65,7 +69,10 @@ fn settle(world: &mut World) {
         let Some(act) = acts.iter().find(|act| **act != Act::Tick).or_else(|| acts.first()).cloned() else { break };
         world.act(&act);
         let is_done = world.acts().iter().all(|act| *act == Act::Tick);
-        let is_at_rest = world.agents.iter().all(|agent| !agent.state.phase.is_switching());
+        let is_at_rest = world.agents.iter().all(|agent| {
+            let is_up = agent.policy.runtime == RuntimeKind::Container || agent.state.is_up;
+            !agent.state.phase.is_switching() && (is_up || matches!(agent.state.phase, Phase::Parked { .. }))
+        });
         if is_done && is_at_rest {
             break;
         }
@@ -90,6 +97,21 @@ proptest! {
         settle(&mut world);
         prop_assert!(world.wrongs.is_empty(), "{:?} after {past:#?}", world.wrongs);
         prop_assert!(!world.agents[0].state.phase.is_switching(), "{:#?} after {past:#?}", world.agents[0].state);
+    }
+
+    #[test]
+    fn a_process_agent_is_brought_up_whatever_goes_wrong(choices in prop::collection::vec(any::<u16>(), 0..80)) {
+        let process = Policy { runtime: RuntimeKind::Process, ..policy() };
+        let mut world = world_of(1, &process, Budget { outside: 0, ..MUCH });
+        let past = walk(&mut world, &choices);
+        settle(&mut world);
+        prop_assert!(world.wrongs.is_empty(), "{:?} after {past:#?}", world.wrongs);
+        let agent = &world.agents[0];
+        let last = agent.state.last.as_ref().and_then(|last| last.end.as_ref()).map(|end| end.outcome);
+        let is_excused = last == Some(IntentOutcome::NotRunning) || matches!(agent.state.phase, Phase::Parked { .. });
+        prop_assert!(
+            is_excused || agent.container.state == RuntimeState::Running, "{agent:#?} after {past:#?}"
+        );
     }
 
     #[test]
@@ -221,8 +243,16 @@ fn pool_with(words: &[Word], agents_max: u32) -> PoolState {
 }
 
 fn is_cooling_for(words: &[Word], number: usize, about: &SubscriptionName, now: Wall) -> bool {
-    let latest: BTreeMap<_, _> = words.iter().map(|word| (row(word).key, (word.by, row(word)))).collect();
-    let rows = || latest.values().filter(|(_, row)| &row.subscription == about && row.is_cooling(now));
+    // Of two words about the same thing the one that reaches further holds: no word shortens what is known (E4).
+    let mut furthest: BTreeMap<_, (Option<usize>, Cooldown)> = BTreeMap::new();
+    for word in words {
+        let row = row(word);
+        let end = |row: &Cooldown| row.until.map_or(i64::MAX, |until| until.0);
+        if furthest.get(&row.key).is_none_or(|(_, known)| end(&row) >= end(known)) {
+            furthest.insert(row.key.clone(), (word.by, row));
+        }
+    }
+    let rows = || furthest.values().filter(|(_, row)| &row.subscription == about && row.is_cooling(now));
     let is_own = rows().any(|(by, _)| by.is_none_or(|by| by == number));
     let witnesses = rows().filter(|(by, row)| by.is_some() && !row.is_quarantine()).count();
     is_own || witnesses >= 2

@@ -27,6 +27,9 @@ use crate::telemetry::{Telemetry, events};
 /// The longest that the pool sleeps before it looks for cooldowns that have ended (F6).
 const TICK_MAX: Duration = Duration::from_secs(30);
 
+/// A cooldown that ends so little later than the known one is no news.
+const NEWS_AFTER: Duration = Duration::from_secs(60);
+
 /// What the pool is told and asked.
 pub(super) enum PoolMsg {
     /// Pick and mark.
@@ -205,9 +208,14 @@ impl Pool {
     fn fold(&mut self, changes: &[Change]) {
         let mut frees = false;
         for change in changes {
+            let known = if let Change::CooldownSet(cooldown) = change {
+                self.state.cooling_for_all(&cooldown.subscription, self.now().wall).cloned()
+            } else {
+                None
+            };
             self.state.apply(change);
             match change {
-                Change::CooldownSet(cooldown) => self.announce(cooldown),
+                Change::CooldownSet(cooldown) => self.announce(cooldown, known.as_ref()),
                 Change::Assigned { .. } | Change::IntentClosed(_) | Change::CooldownLifted(_) => frees = true,
                 Change::FailureRecorded(_)
                 | Change::FailureCounted { .. }
@@ -224,8 +232,17 @@ impl Pool {
         }
     }
 
-    fn announce(&self, cooldown: &Cooldown) {
+    /// Says what a new row means; `known` is what held for everyone before it. Many agents that say the same within
+    /// moments are one piece of news.
+    fn announce(&self, cooldown: &Cooldown, known: Option<&Cooldown>) {
         let now = self.now().wall;
+        let is_known = |row: &Cooldown| {
+            known.is_some_and(|known| match (known.until, row.until) {
+                (None, None) => true,
+                (Some(known), Some(until)) => until <= known.plus(NEWS_AFTER),
+                (None, Some(_)) | (Some(_), None) => false,
+            })
+        };
         if cooldown.is_quarantine() && cooldown.key.reach == Reach::All {
             self.parts.telemetry.emit(events::SubscriptionQuarantined {
                 subscription: &cooldown.subscription,
@@ -236,6 +253,9 @@ impl Pool {
                 failure: cooldown.failure.as_ref(),
             });
         } else if let Some(row) = self.state.cooling_for_all(&cooldown.subscription, now) {
+            if is_known(row) {
+                return;
+            }
             self.parts.telemetry.emit(events::SubscriptionCooling {
                 subscription: &cooldown.subscription,
                 agent: None,

@@ -13,6 +13,7 @@ use crate::error::Exit;
 /// Keeps containerised AI coding agents working.
 #[derive(Debug, Parser)]
 #[command(name = "switchman", version, about, after_help = exits(), disable_help_subcommand = true, max_term_width = 100)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 pub(super) struct CommandLine {
     #[command(flatten)]
     pub(super) global: Global,
@@ -22,6 +23,7 @@ pub(super) struct CommandLine {
 
 /// Options of every verb.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
 pub(super) struct Global {
     /// The config file.
     #[arg(
@@ -53,6 +55,12 @@ pub(super) enum Verb {
     Check(check::Arguments),
     /// Show the whole job on this machine, without Docker and without an account.
     Demo,
+    /// Be an agent of the demo; the demo's daemon starts it.
+    #[command(hide = true)]
+    DemoAgent {
+        /// The folder that stands for the provider.
+        provider: PathBuf,
+    },
     #[command(flatten)]
     Client(ClientVerb),
 }
@@ -138,7 +146,7 @@ mod tests {
         let mut command = CommandLine::command();
         command.build();
         let mut verbs = Vec::new();
-        for verb in command.get_subcommands() {
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
             let text = section(verb.get_name());
             let mut known = vec!["--json".to_owned()];
             for sub in std::iter::once(verb).chain(verb.get_subcommands()) {

@@ -11,11 +11,11 @@ use super::output::to_stderr;
 use super::wait::Wait;
 use super::{Output, explain, moments, views};
 use crate::api::v1::wire::{Switch, SwitchRequest};
-use crate::domain::IntentOutcome;
+use crate::domain::{IntentOutcome, duration};
 use crate::error::{Exit, Failure};
 
 /// How often to look whether a switch has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Options of `switch`.
 #[derive(Debug, clap::Args)]
@@ -91,7 +91,7 @@ async fn ended(
             return Ok(answer);
         }
         if daemon.clock().now().steady >= deadline {
-            let at_most = moments::length(at_most);
+            let at_most = duration::format(at_most);
             let detail = format!("switch {} has not ended within {at_most}", switch.id);
             return Err(Failure::new(Exit::Failed, "wait_expired", detail)
                 .with_hint("it goes on: see switchman status")

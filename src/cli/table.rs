@@ -67,7 +67,8 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(look: Look, header: &[&str]) -> Self {
         let mut table = comfy_table::Table::new();
-        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header.to_vec());
+        let header: Vec<_> = header.iter().map(|name| Cell::new(Escaped(name))).collect();
+        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
         if !look.is_terminal {
             table.force_no_tty();
         }

@@ -66,6 +66,18 @@ impl Cooldown {
         self.until.is_none_or(|until| until > now)
     }
 
+    /// Whether it takes the place of the known row of the same key. A later end does, and an operator's word; an earlier
+    /// one does not shorten what is known: that takes positive evidence (rule E4).
+    #[must_use]
+    pub fn supersedes(&self, known: &Self) -> bool {
+        let ends_later = match (self.until, known.until) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(end), Some(known)) => end >= known,
+        };
+        self.source == CooldownSource::Operator || ends_later || !known.is_cooling(self.since)
+    }
+
     /// Whether it has no end of its own.
     #[must_use]
     pub fn is_quarantine(&self) -> bool {

@@ -24,7 +24,7 @@
 //! file on the event, with no wildcard.
 //!
 //! Invariants: `super::invariant`. Tests: `tests/transition_table.rs` (every phase with every event),
-//! `tests/machine_properties.rs`, `tests/model.rs`.
+//! `tests/machine_rules.rs`, `tests/machine_corners.rs`, `tests/machine_properties.rs`, `tests/model.rs`.
 
 mod anywhere;
 mod applying;

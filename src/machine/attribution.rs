@@ -4,7 +4,7 @@
 //! the generation may have moved while it waited. A report about the past can never touch the present: that is
 //! what keeps a burst of failures from walking an agent through every subscription.
 //!
-//! Tests: below, and the table of `tests/transition_table.rs`.
+//! Tests: `tests/machine_rules.rs`, `tests/machine_corners.rs` and the table of `tests/transition_table.rs`.
 
 use super::agent::AgentState;
 use super::policy::Policy;

@@ -6,7 +6,7 @@
 //! is the open intent.
 //!
 //! Invariants: a reservation belongs to one agent at most (INV-8); nothing cooling is ever picked unforced
-//! (INV-9, checked again in the model). Tests: below, `tests/machine_properties.rs`, `tests/model.rs`.
+//! (INV-9, checked again in the model). Tests: `tests/pool_rules.rs`, `tests/machine_properties.rs`, `tests/model.rs`.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -244,7 +244,9 @@ impl PoolState {
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::CooldownSet(cooldown) => {
-                self.cooldowns.insert(cooldown.key.clone(), cooldown.clone());
+                if self.cooldowns.get(&cooldown.key).is_none_or(|known| cooldown.supersedes(known)) {
+                    self.cooldowns.insert(cooldown.key.clone(), cooldown.clone());
+                }
             }
             Change::CooldownLifted(key) => {
                 self.cooldowns.remove(key);

@@ -23,11 +23,17 @@ impl Container {
         Self { state: RuntimeState::Running, lives: 1, file: login.clone(), runs_on: login }
     }
 
+    /// A process agent before its first start.
+    pub(crate) fn never_started() -> Self {
+        let nothing = ("nothing".into(), Generation::NONE);
+        Self { state: RuntimeState::Stopped, lives: 0, file: nothing.clone(), runs_on: nothing }
+    }
+
     pub(crate) fn look(&self) -> Sighting {
         let is_there = self.state != RuntimeState::Missing;
         Sighting {
             state: self.state,
-            instance: is_there.then(|| life(self.lives)),
+            instance: (is_there && self.lives > 0).then(|| life(self.lives)),
             delivered: Delivered::Subscription(self.file.0.clone()),
         }
     }

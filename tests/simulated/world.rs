@@ -17,7 +17,7 @@ use switchman::machine::agent::{
     About, Action, AgentState, Effect, EffectOutcome, Event, Obstacle, Phase, Pick, Readiness, Start, Ticket,
 };
 use switchman::machine::attribution::stamp;
-use switchman::machine::policy::Policy;
+use switchman::machine::policy::{Policy, RuntimeKind};
 use switchman::machine::pool::{AgentView, PoolState, Wanted};
 
 #[path = "acts.rs"]
@@ -80,7 +80,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Agents that serve on `a`, found running.
+    /// Containers that serve on `a`, found running, or process agents that are about to be started.
     pub(crate) fn new(agents: usize, policy: &Policy, pool: PoolState, left: Budget) -> Self {
         let mut world = Self {
             now: START,
@@ -99,7 +99,10 @@ impl World {
             world.agents.push(Agent {
                 state: AgentState::new(name.clone()),
                 policy: policy.clone(),
-                container: Container::running(("a".into(), Generation(1))),
+                container: match policy.runtime {
+                    RuntimeKind::Container => Container::running(("a".into(), Generation(1))),
+                    RuntimeKind::Process => Container::never_started(),
+                },
                 fold: RecordFold::new(name, START),
                 uncommitted: Vec::new(),
                 held: Vec::new(),
@@ -382,6 +385,12 @@ impl World {
             self.carry_out(number, &action, fate);
         }
         let agent = &mut self.agents[number];
+        if agent.policy.runtime == RuntimeKind::Process {
+            // It dies with the daemon; that its intent begins another life is as it should be.
+            agent.container.stop();
+            agent.late.clear();
+            agent.begun.clear();
+        }
         agent.uncommitted.clear();
         agent.held.clear();
         agent.question = None;

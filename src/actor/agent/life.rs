@@ -261,6 +261,10 @@ impl Life {
         if let Verdict::Ignored(reason) = step.verdict {
             self.parts.telemetry.metrics().transition_ignored(reason.as_str());
         }
+        if step.changes.iter().any(|change| matches!(change, Change::AgentSaved(..))) {
+            // The row is replaced as a whole: of several in one commit only the last counts.
+            self.changes.retain(|change| !matches!(change, Change::AgentSaved(..)));
+        }
         self.changes.extend(step.changes);
         self.replies.extend(step.replies);
         self.state = Some(Arc::new(step.state));

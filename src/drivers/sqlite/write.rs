@@ -211,9 +211,15 @@ fn set_cooldown(conn: &Connection, cooldown: &Cooldown) -> Result<(), StoreError
     let (reach, quota, credential, scope, model) = key_columns(&cooldown.key);
     run(
         conn,
-        "INSERT OR REPLACE INTO cooldowns
+        // `Cooldown::supersedes`, in SQL.
+        "INSERT INTO cooldowns
              (agent, quota, credential, scope, model, subscription, kind, source, since, until, failure)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (agent, quota, credential, scope, model) DO UPDATE SET
+             subscription = excluded.subscription, kind = excluded.kind, source = excluded.source,
+             since = excluded.since, until = excluded.until, failure = excluded.failure
+         WHERE excluded.source = 'operator' OR excluded.until IS NULL
+             OR excluded.until >= cooldowns.until OR cooldowns.until <= excluded.since",
         params![
             reach,
             quota,

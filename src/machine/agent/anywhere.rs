@@ -176,6 +176,7 @@ fn pin(d: &mut Deciding<'_>, ticket: Ticket, to: SubscriptionName) {
 pub(super) fn clear_trouble(d: &mut Deciding<'_>) {
     if d.state.trouble.take().is_some() {
         d.state.braked_until = None;
+        d.state.noted = None;
         d.state.timers.stop(Timer::Wake);
         d.state.timers.stop(Timer::Brake);
         d.save();

@@ -45,6 +45,10 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
 
 /// Asks the pool again: the subscription that the agent has counts as well, and needs no restart.
 fn wake(d: &mut Deciding<'_>) {
+    // To be started at all is no switch: neither a pause nor a pin nor the budget holds it up.
+    if serving::must_be_brought_up(d) {
+        return serving::bring_up(d);
+    }
     if has_own_reset(d) && is_held(d) {
         return serve(d);
     }

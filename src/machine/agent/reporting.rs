@@ -17,6 +17,9 @@ use crate::machine::timer::Timer;
 /// How soon ambiguous reports are looked at again whose time came during a switch.
 const JUDGE_AGAIN: Duration = Duration::from_secs(5);
 
+/// A cooldown that would end so little later than the known one says nothing new.
+const ECHO_WITHIN: Duration = Duration::from_secs(60);
+
 /// A failure of the present assignment: its cooldown is noted, what to do about it is up to the phase.
 pub(super) struct Failing {
     /// Whom to answer; absent when a deferred report is judged, which was answered long ago.
@@ -167,6 +170,7 @@ fn blame(
     waiting: Waited,
 ) -> Failing {
     let now = d.wall();
+    let known = d.state.trouble.clone();
     let cooldown = subscription
         .as_ref()
         .map(|subscription| cooldown::from_report(&d.state.name, subscription, report, failure.clone(), now, d.policy));
@@ -175,20 +179,33 @@ fn blame(
         |cooldown| cooldown.until,
     );
     // Two statements about one subscription: the longer one tells when it is worth coming back.
-    let longer = d.state.trouble.as_ref().is_none_or(|known| match (known.until, until) {
+    let longer = known.as_ref().is_none_or(|known| match (known.until, until) {
         (None, _) => false,
         (Some(_), None) => true,
-        (Some(known), Some(until)) => until > known,
+        (Some(known), Some(until)) => until > known.plus(ECHO_WITHIN),
     });
     if longer {
         let observed_at = report.observed_at.unwrap_or(now).min(now);
         d.state.trouble = Some(Trouble { kind: report.kind, failure: Some(failure), observed_at, until });
         d.save();
     }
+    let cooldown = cooldown.filter(|cooldown| !is_echo(d, cooldown, known.as_ref()));
     if let Some(cooldown) = &cooldown {
+        d.state.noted = Some(cooldown.key.clone());
         d.change(Change::CooldownSet(cooldown.clone()));
     }
     Failing { waiting, subscription, cooldown }
+}
+
+/// Whether a cooldown says only what the last one said a moment ago: a burst must not push its end ahead of itself.
+fn is_echo(d: &Deciding<'_>, cooldown: &Cooldown, known: Option<&Trouble>) -> bool {
+    let is_same = d.state.noted.as_ref() == Some(&cooldown.key);
+    let Some(known) = known.filter(|known| is_same && known.kind == cooldown.kind) else { return false };
+    match (known.until, cooldown.until) {
+        (None, None) => true,
+        (Some(known), Some(until)) => until <= known.plus(ECHO_WITHIN),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
 }
 
 /// Keeps a report until it can be judged; beyond the bound the oldest one is answered for good.

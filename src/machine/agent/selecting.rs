@@ -93,8 +93,9 @@ fn picked(d: &mut Deciding<'_>, pick: Pick) {
 
 /// A target is reserved: the intent is opened.
 fn go(d: &mut Deciding<'_>, selecting: Selecting, to: SubscriptionName) {
-    // Whatever came while the pool was asked holds: a pause or the like wins over a pick (G10).
-    if selecting.operator.is_none() && d.state.pause.is_some() {
+    // Whatever came while the pool was asked holds: a pause wins over a pick (G10), but not over the start of a
+    // process agent, which is no switch.
+    if selecting.operator.is_none() && d.state.pause.is_some() && !serving::must_be_brought_up(d) {
         d.release();
         return drop_pick(d, selecting, "the agent is paused");
     }

@@ -219,7 +219,7 @@ pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
 }
 
 /// A process agent lives with the daemon: it is started on what it had, or on the best there is.
-fn bring_up(d: &mut Deciding<'_>) {
+pub(super) fn bring_up(d: &mut Deciding<'_>) {
     let (cause, now) = (Cause::of(CauseBy::Recovery), d.wall());
     let is_fit = |has: &SubscriptionName| {
         d.policy.subscriptions.contains(has) && d.state.exclusions.get(has).is_none_or(|until| *until <= now)

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    AgentName, AgentRecord, Assignment, Attributes, Cause, Deferred, Due, FailureId, FailureRecord, Generation,
-    Instance, Intent, IntentId, IntentMarks, IntentRecord, Issued, Moment, Pause, Rest, Sighting, Stamp,
+    AgentName, AgentRecord, Assignment, Attributes, Cause, CooldownKey, Deferred, Due, FailureId, FailureRecord,
+    Generation, Instance, Intent, IntentId, IntentMarks, IntentRecord, Issued, Moment, Pause, Rest, Sighting, Stamp,
     SubscriptionName, Trouble, Wall,
 };
 use crate::machine::policy::{Policy, RuntimeKind};
@@ -150,6 +150,8 @@ pub struct AgentState {
     pub intents: u64,
     /// The trouble with the subscription it runs on.
     pub trouble: Option<Trouble>,
+    /// What the last cooldown was about that this agent's reports caused; only to recognise an echo of it.
+    pub noted: Option<CooldownKey>,
     /// Observe and record, but do not act.
     pub pause: Option<Pause>,
     /// The subscription that an operator pinned it to.
@@ -257,6 +259,7 @@ impl AgentState {
             failures: 0,
             intents: 0,
             trouble: None,
+            noted: None,
             pause: None,
             pin: None,
             braked_until: None,

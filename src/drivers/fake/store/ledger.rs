@@ -80,7 +80,9 @@ impl Ledger {
     fn apply_shared(&mut self, change: &Change) {
         match change {
             Change::CooldownSet(cooldown) => {
-                self.cooldowns.insert(cooldown.key.clone(), cooldown.clone());
+                if self.cooldowns.get(&cooldown.key).is_none_or(|known| cooldown.supersedes(known)) {
+                    self.cooldowns.insert(cooldown.key.clone(), cooldown.clone());
+                }
             }
             Change::CooldownLifted(key) => {
                 self.cooldowns.remove(key);
