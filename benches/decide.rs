@@ -130,6 +130,12 @@ async fn flooded() {
         join_all(decided.map(tokio::spawn)).await;
         decisions += began.elapsed();
 
+        // The ids of an agent's reports are loaded once in the life of the daemon.
+        let loaded = agents.clone().map(|number| {
+            let id = Some(ReportId::from(format!("report-{number}")));
+            report(switchman.clone(), number, Report { id, ..testing::report(FailureKind::RateLimit) }, Outcome::Repeat)
+        });
+        join_all(loaded.map(tokio::spawn)).await;
         let began = Instant::now();
         let recorded = agents.flat_map(|number| (0..RECORDS).map(move |record| (number, record)));
         let recorded = recorded.map(|(number, record)| {

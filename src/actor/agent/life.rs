@@ -1,9 +1,11 @@
 //! One life of an agent's actor: what it holds between two messages, and how one turn of it goes.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use ractor::ActorRef;
 
 use super::callers::Callers;
@@ -370,9 +372,8 @@ impl Life {
             (Arc::clone(&self.parts.world), self.parts.seat.agent.clone(), myself.clone(), self.number);
         let lost = World::lost(&action);
         let effect = tokio::spawn(async move {
-            // In a task of its own, so that a panic in a driver still has an outcome.
-            let work = tokio::spawn(async move { world.perform(&agent, action).await });
-            let outcome = work.await.unwrap_or(lost);
+            // A panic in a driver still has an outcome; what it left half done is looked for in the world.
+            let outcome = AssertUnwindSafe(world.perform(&agent, action)).catch_unwind().await.unwrap_or(lost);
             if myself.cast(AgentMsg::Outcome { life, attempt, outcome }).is_err() {
                 tracing::debug!("an outcome for an agent that has ended");
             }
