@@ -8,14 +8,16 @@
 //! ```
 //!
 //! One sweeper looks at all deadlines, so that a request costs two stores and no timer. Where a cap is reached, the
-//! client that has been slow for the longest makes room; one that is being served never does. Nobody waits long to be
-//! let in: a health check comes through while others sit there and say nothing.
+//! client that has been slow for the longest makes room; one that is being served never does. If nobody is slow, the
+//! newcomer is a guest: it may look (a health check comes through whatever else goes on), and what it wants done waits a
+//! little for a place.
 //!
 //! Invariants: never more than [`Limits::connections_max`] places taken, never more than [`Limits::of_one_user`] by one
-//! user; a place that is not being served has a deadline. Tests: below, and `tests/api.rs`.
+//! user, never more than [`Limits::guests_max`] guests; who is not being served has a deadline. Tests: below, and
+//! `tests/api.rs`.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,10 +43,10 @@ pub struct Limits {
     pub of_one_user: usize,
     /// A client is not called slow before this.
     pub grace: Duration,
-    /// How long a new connection waits for a place before it is turned away.
+    /// How long what a guest wants done waits for a place before it is turned away.
     pub patience: Duration,
-    /// New connections that wait for a place at the same time.
-    pub waiting_max: usize,
+    /// Connections beyond the caps, which may only look.
+    pub guests_max: usize,
 }
 
 impl Default for Limits {
@@ -58,7 +60,7 @@ impl Default for Limits {
             of_one_user: 128,
             grace: Duration::from_millis(100),
             patience: Duration::from_secs(1),
-            waiting_max: 128,
+            guests_max: 128,
         }
     }
 }
@@ -79,7 +81,6 @@ pub(super) struct Connections {
     now: AtomicU64,
     places: Mutex<HashMap<u64, Arc<Seat>>>,
     numbers: AtomicU64,
-    queueing: AtomicUsize,
     left: Notify,
     entered: Notify,
 }
@@ -87,6 +88,7 @@ pub(super) struct Connections {
 /// What is known about one connection.
 struct Seat {
     uid: u32,
+    is_guest: AtomicBool,
     stage: AtomicU8,
     deadline: AtomicU64,
     since: AtomicU64,
@@ -118,46 +120,23 @@ impl Connections {
             clock,
             places: Mutex::default(),
             numbers: AtomicU64::new(0),
-            queueing: AtomicUsize::new(0),
             left: Notify::new(),
             entered: Notify::new(),
         })
     }
 
-    /// Takes a place, waiting a little for one if need be; `None` if there is none.
-    pub(super) async fn enter(self: &Arc<Self>, uid: u32) -> Option<Place> {
-        if let Some(place) = self.try_enter(uid) {
-            return Some(place);
-        }
-        let _queueing = Queueing::join(self)?;
-        let give_up = self.clock.sleep(self.limits.patience);
-        tokio::pin!(give_up);
-        loop {
-            let left = self.left.notified();
-            if let Some(place) = self.try_enter(uid) {
-                return Some(place);
-            }
-            tokio::select! {
-                () = left => {}
-                // Somebody may have become slow meanwhile.
-                () = self.clock.sleep(self.limits.grace / 4) => {}
-                () = &mut give_up => return None,
-            }
-        }
-    }
-
-    fn try_enter(self: &Arc<Self>, uid: u32) -> Option<Place> {
+    /// Takes a place, or is let in as a guest; `None` if there is no room for guests either.
+    pub(super) fn enter(self: &Arc<Self>, uid: u32) -> Option<Place> {
         let now = self.read_clock();
         let mut places = self.places();
-        let of_user = places.values().filter(|seat| seat.uid == uid).count();
-        if of_user >= self.limits.of_one_user {
-            make_room(&mut places, now, self.limits.grace, |seat| seat.uid == uid)?;
-        } else if places.len() >= self.limits.connections_max {
-            make_room(&mut places, now, self.limits.grace, |_| true)?;
+        let is_guest = self.find_room(&mut places, uid, now).is_none();
+        if is_guest && places.values().filter(|seat| seat.is_guest()).count() >= self.limits.guests_max {
+            make_room(&mut places, now, self.limits.grace, Seat::is_guest)?;
         }
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let seat = Arc::new(Seat {
             uid,
+            is_guest: AtomicBool::new(is_guest),
             stage: AtomicU8::new(WAITING),
             deadline: AtomicU64::new(now.plus(self.limits.head).0),
             since: AtomicU64::new(now.0),
@@ -167,6 +146,18 @@ impl Connections {
         places.insert(number, Arc::clone(&seat));
         self.entered.notify_one();
         Some(Place { number, seat, connections: Arc::clone(self) })
+    }
+
+    /// Room for one more of this user, made if need be; `None` if there is none.
+    fn find_room(&self, places: &mut HashMap<u64, Arc<Seat>>, uid: u32, now: Steady) -> Option<()> {
+        let regular = || places.values().filter(|seat| !seat.is_guest());
+        if regular().filter(|seat| seat.uid == uid).count() >= self.limits.of_one_user {
+            make_room(places, now, self.limits.grace, |seat| !seat.is_guest() && seat.uid == uid)
+        } else if regular().count() >= self.limits.connections_max {
+            make_room(places, now, self.limits.grace, |seat| !seat.is_guest())
+        } else {
+            Some(())
+        }
     }
 
     /// Closes whoever has overstepped a limit, again and again; runs for ever.
@@ -238,26 +229,11 @@ fn make_room(
     Some(())
 }
 
-/// A new connection that waits for a place.
-struct Queueing<'a>(&'a AtomicUsize);
-
-impl<'a> Queueing<'a> {
-    fn join(connections: &'a Connections) -> Option<Self> {
-        let queueing = &connections.queueing;
-        let joined = queueing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
-            (waiting < connections.limits.waiting_max).then_some(waiting + 1)
-        });
-        joined.ok().map(|_| Self(queueing))
-    }
-}
-
-impl Drop for Queueing<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Seat {
+    fn is_guest(&self) -> bool {
+        self.is_guest.load(Ordering::Relaxed)
+    }
+
     fn tell(&self, fate: u8) {
         if self.fate.fetch_max(fate, Ordering::Relaxed) < fate {
             self.told.notify_one();
@@ -266,6 +242,31 @@ impl Seat {
 }
 
 impl Place {
+    /// Whether it may only look.
+    pub(super) fn is_guest(&self) -> bool {
+        self.seat.is_guest()
+    }
+
+    /// Makes a guest one who may do things, as soon as there is room; `false` if there is none for too long.
+    pub(super) async fn settle(&self) -> bool {
+        let connections = &self.connections;
+        let mut give_up = connections.clock.sleep(connections.limits.patience);
+        loop {
+            let left = connections.left.notified();
+            let now = connections.read_clock();
+            if connections.find_room(&mut connections.places(), self.seat.uid, now).is_some() {
+                self.seat.is_guest.store(false, Ordering::Relaxed);
+                return true;
+            }
+            tokio::select! {
+                () = left => {}
+                // Somebody may have become slow meanwhile.
+                () = connections.clock.sleep(connections.limits.grace / 4) => {}
+                () = &mut give_up => return false,
+            }
+        }
+    }
+
     /// Bytes have come in.
     pub(super) fn heard(&self) {
         if self.seat.stage.load(Ordering::Relaxed) == WAITING {
@@ -328,69 +329,64 @@ mod tests {
 
     #[test]
     fn the_slowest_makes_room_and_who_is_served_never_does() {
-        let limits = Limits { of_one_user: 3, ..Limits::default() };
+        let limits = Limits { of_one_user: 3, guests_max: 0, ..Limits::default() };
         let (connections, clock) = connections(limits);
-        let served = connections.try_enter(1).unwrap();
+        let served = connections.enter(1).unwrap();
         served.serving();
-        let quiet = connections.try_enter(1).unwrap();
-        let halting = connections.try_enter(1).unwrap();
+        let quiet = connections.enter(1).unwrap();
+        let halting = connections.enter(1).unwrap();
         halting.heard();
-        assert!(connections.try_enter(1).is_none(), "nobody is slow yet");
+        assert!(connections.enter(1).is_none(), "nobody is slow yet");
         clock.advance(Duration::from_millis(100));
-        let third = connections.try_enter(1).unwrap();
+        let third = connections.enter(1).unwrap();
         assert!(is_told(&halting), "a head that does not get on goes first");
-        let fourth = connections.try_enter(1).unwrap();
+        let fourth = connections.enter(1).unwrap();
         assert!(is_told(&quiet));
         assert!(!is_told(&served));
-        assert!(connections.try_enter(1).is_none(), "the new ones have their grace");
-        assert!(connections.try_enter(2).is_some(), "another user has a cap of its own");
+        assert!(connections.enter(1).is_none(), "the new ones have their grace");
+        assert!(connections.enter(2).is_some(), "another user has a cap of its own");
         drop((third, fourth, halting, quiet));
         assert_eq!(connections.places().len(), 1);
     }
 
     #[test]
-    fn the_cap_over_all_users_holds() {
-        let limits = Limits { connections_max: 2, ..Limits::default() };
+    fn the_cap_over_all_users_holds_and_so_does_that_of_guests() {
+        let limits = Limits { connections_max: 2, guests_max: 1, ..Limits::default() };
         let (connections, _) = connections(limits);
-        let places = [connections.try_enter(1).unwrap(), connections.try_enter(2).unwrap()];
-        assert!(connections.try_enter(3).is_none());
+        let places = [connections.enter(1).unwrap(), connections.enter(2).unwrap()];
+        assert!(places.iter().all(|place| !place.is_guest()));
+        let guest = connections.enter(3).unwrap();
+        assert!(guest.is_guest());
+        assert!(connections.enter(4).is_none());
         drop(places);
-        assert!(connections.try_enter(3).is_some());
+        assert!(!connections.enter(4).unwrap().is_guest());
     }
 
     #[tokio::test]
-    async fn a_newcomer_gets_the_place_that_becomes_free() {
+    async fn a_guest_gets_the_place_that_becomes_free() {
         let limits = Limits { of_one_user: 1, ..Limits::default() };
         let (connections, _) = connections(limits);
-        let place = connections.try_enter(1).unwrap();
+        let place = connections.enter(1).unwrap();
         place.serving();
-        let waiting = tokio::spawn({
-            let connections = Arc::clone(&connections);
-            async move { connections.enter(1).await.is_some() }
-        });
-        while connections.queueing.load(Ordering::Relaxed) == 0 {
-            tokio::task::yield_now().await;
-        }
+        let guest = connections.enter(1).unwrap();
+        let mut settle = Box::pin(guest.settle());
+        assert!(futures_util::poll!(&mut settle).is_pending());
         drop(place);
-        assert!(waiting.await.unwrap());
-        assert_eq!(connections.queueing.load(Ordering::Relaxed), 0);
+        assert!(settle.await);
+        assert!(!guest.is_guest());
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_ever_to_be_let_in() {
-        let limits = Limits { of_one_user: 1, waiting_max: 1, ..Limits::default() };
+    async fn a_guest_does_not_wait_for_ever() {
+        let limits = Limits { of_one_user: 1, ..Limits::default() };
         let (connections, clock) = connections(limits);
-        let place = connections.try_enter(1).unwrap();
+        let place = connections.enter(1).unwrap();
         place.serving();
-        let waiting = tokio::spawn({
-            let connections = Arc::clone(&connections);
-            async move { connections.enter(1).await.is_none() }
-        });
-        while connections.queueing.load(Ordering::Relaxed) == 0 {
-            tokio::task::yield_now().await;
-        }
-        assert!(connections.enter(1).await.is_none(), "the queue has a cap too");
+        let guest = connections.enter(1).unwrap();
+        let mut settle = Box::pin(guest.settle());
+        assert!(futures_util::poll!(&mut settle).is_pending());
         clock.advance(Duration::from_secs(1));
-        assert!(waiting.await.unwrap());
+        assert!(!settle.await);
+        assert!(guest.is_guest());
     }
 }

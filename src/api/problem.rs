@@ -97,7 +97,7 @@ impl Refusal {
         Self { member: Some(member.to_owned()), ..self }
     }
 
-    fn retry(self, after: Duration) -> Self {
+    pub(super) fn retry(self, after: Duration) -> Self {
         Self { retry_after: Some(after), ..self }
     }
 

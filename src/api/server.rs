@@ -1,6 +1,6 @@
 //! The accept loop, and one task per connection.
 //!
-//! Whoever connects is asked for by the kernel's word, gets a place or a short refusal, and is served until it goes,
+//! Whoever connects is known by the kernel's word, gets a place or a short refusal, and is served until it goes,
 //! oversteps a limit ([`super::connections`]) or the daemon stops. A failed accept (no descriptors left) waits a
 //! moment and goes on.
 
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response, header};
+use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -80,7 +81,7 @@ async fn accept(listener: &UnixListener, desk: &Desk) {
 
 async fn attend(stream: UnixStream, desk: Desk) {
     let Ok(peer) = Peer::of(&stream) else { return };
-    let Some(place) = desk.connections.enter(peer.uid).await else { return turn_away(&stream, &desk.telemetry) };
+    let Some(place) = desk.connections.enter(peer.uid) else { return turn_away(&stream, &desk.telemetry) };
     let (place, peer) = (Arc::new(place), Arc::new(peer));
     let io = TokioIo::new(Watched { stream, place: Arc::clone(&place) });
     let service = hyper::service::service_fn({
@@ -114,9 +115,16 @@ async fn serve(
     peer: Arc<Peer>,
 ) -> Result<Response<Body>, Infallible> {
     place.serving();
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(peer);
-    let response = desk.router.call(request).await?;
+    let may_do_it = !place.is_guest() || request.method().is_safe() || place.settle().await;
+    let response = if may_do_it {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        desk.router.call(request).await?
+    } else {
+        let mut refused = full().into_response();
+        refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        refused
+    };
     if let Some(code) = response.extensions().get::<Code>() {
         desk.telemetry.metrics().api_refused(code.as_str());
     }
@@ -124,11 +132,15 @@ async fn serve(
     Ok(response)
 }
 
+fn full() -> Refusal {
+    let detail = "too many connections are open: try again in a second";
+    Refusal::new(Code::TooManyConnections, detail).retry(Duration::from_secs(1))
+}
+
 /// Says why, in one write that waits for nobody.
 fn turn_away(stream: &UnixStream, telemetry: &Telemetry) {
-    let code = Code::TooManyConnections;
-    telemetry.metrics().api_refused(code.as_str());
-    let document = Refusal::new(code, "too many connections are open: try again in a second").document();
+    let document = full().document();
+    telemetry.metrics().api_refused(&document.code);
     let body = serde_json::to_string(&document).unwrap_or_default();
     let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n";
     let answer = format!("{head}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());

@@ -1,9 +1,13 @@
 //! The first version of the API.
 
 use axum::body::Body;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
+
+use super::problem::{Code, Refusal};
 
 pub(super) mod agents;
 pub(super) mod commands;
@@ -23,4 +27,17 @@ pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// The one name in a path.
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let named = Path::<String>::from_request_parts(parts, state).await;
+        let Path(name) = named.map_err(|_| Refusal::new(Code::NotFound, "the name in the path is not UTF-8 text"))?;
+        Ok(Self(name))
+    }
 }

@@ -240,6 +240,7 @@ mod tests {
             "report a --kind auth --generation -1",
             "report a --kind auth --reset-at tomorrow",
             "report a --kind auth --wait=0s",
+            "switch a --wait=11m",
             "report a --kind auth --turn t",
             "switch a --cancel --to s",
             "switch a --cancel --dry-run",

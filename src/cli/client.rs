@@ -251,7 +251,7 @@ fn strange(why: &str) -> Failure {
 }
 
 /// A failure from an answer that is no success.
-pub(super) fn refusal(answer: Answer) -> Failure {
+fn refusal(answer: Answer) -> Failure {
     let Answer { status, mut body } = answer;
     if !body.contains_key("code") {
         body.insert("code".to_owned(), json!(format!("http_{}", status.as_u16())));
@@ -267,8 +267,7 @@ pub(super) fn refusal(answer: Answer) -> Failure {
 fn exit_of(status: StatusCode, code: &str) -> Exit {
     let is_refused = status == StatusCode::CONFLICT
         || status == StatusCode::TOO_MANY_REQUESTS
-        || code == "subscription_not_eligible"
-        || matches!(code, "agent_exhausted" | "agent_parked" | "agent_paused" | "agent_braked");
+        || matches!(code, "subscription_not_eligible" | "busy" | "too_many_connections");
     if is_refused { Exit::Refused } else { Exit::Failed }
 }
 
@@ -290,7 +289,7 @@ mod tests {
             (409, "pinned", Exit::Refused),
             (422, "subscription_not_eligible", Exit::Refused),
             (429, "shed", Exit::Refused),
-            (503, "agent_paused", Exit::Refused),
+            (503, "busy", Exit::Refused),
             (503, "store_unavailable", Exit::Failed),
             (404, "agent_not_found", Exit::Failed),
             (422, "invalid_body", Exit::Failed),

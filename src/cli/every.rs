@@ -1,4 +1,4 @@
-//! One command for one agent or for many of them: pause, resume, unpark.
+//! One command for one agent or for many of them: pause, unpark, and pin for one.
 
 use serde_json::{Map, Value};
 

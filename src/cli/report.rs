@@ -6,10 +6,9 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
-use hyper::StatusCode;
 use serde_json::json;
 
-use super::client::{Call, Daemon, read_all, refusal};
+use super::client::{Call, Daemon, read_all};
 use super::moments::{self, until};
 use super::wait::Wait;
 use super::{Output, views};
@@ -78,22 +77,11 @@ pub(super) async fn run(arguments: &Arguments, daemon: &Daemon, output: &mut Out
     if let Some(at_most) = arguments.wait.at_most {
         call = call.waiting(at_most);
     }
-    let answer = daemon.ask(call).await?;
-    let is_shed = answer.status == StatusCode::TOO_MANY_REQUESTS;
-    // A report that was shed may be answered as a report or as a problem; nothing was recorded either way.
-    if !answer.body.contains_key("outcome") && (is_shed || !answer.status.is_success()) {
-        return Err(refusal(answer));
-    }
+    let answer = daemon.call(call).await?;
     if output.is_json() {
-        output.document(&answer.body)?;
-    } else {
-        let told: ReportAnswer = read_all(&answer.body)?;
-        output.line(&line(&told, daemon.clock().now().wall))?;
+        return output.document(&answer);
     }
-    if is_shed {
-        return Err(Failure::new(Exit::Refused, "shed", "the report was not taken: too many wait to be handled"));
-    }
-    Ok(())
+    output.line(&line(&read_all(&answer)?, daemon.clock().now().wall))
 }
 
 fn evidence(text: &str) -> Result<String, Failure> {

@@ -5,7 +5,6 @@ use serde_json::json;
 
 use super::Output;
 use super::client::{Call, Daemon};
-use super::every::{Whom, command};
 use crate::error::Failure;
 
 /// Options of `resume`.
@@ -19,9 +18,14 @@ pub(super) struct Arguments {
     all: bool,
 }
 
-/// Resumes one agent or all.
+/// Resumes one agent, or whatever is paused.
 pub(super) async fn run(arguments: &Arguments, daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
-    let whom = arguments.agent.as_deref().map_or(Whom::Each(|_| true), Whom::One);
-    let call = |agent: &str| Call::post(&["v1", "agents", agent, "resume"], json!({}));
-    command(whom, call, |name, _| format!("{name} is not paused any more"), daemon, output).await
+    let (call, line) = match &arguments.agent {
+        Some(agent) => {
+            (Call::post(&["v1", "agents", agent, "resume"], json!({})), format!("{agent} is not paused any more"))
+        }
+        None => (Call::post(&["v1", "resume"], json!({})), "no agent is paused any more".to_owned()),
+    };
+    let answer = daemon.call(call).await?;
+    if output.is_json() { output.document(&answer) } else { output.line(&line) }
 }

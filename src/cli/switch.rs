@@ -1,7 +1,6 @@
 //! `switch`: an operator's switch, a look at what it would do, or the end of one that has touched nothing yet.
 
 use std::io::IsTerminal;
-use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Map, Value, json};
@@ -13,9 +12,6 @@ use super::{Output, explain, moments, views};
 use crate::api::v1::wire::{Switch, SwitchRequest};
 use crate::domain::{IntentOutcome, duration};
 use crate::error::{Exit, Failure};
-
-/// How often to look whether a switch has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Options of `switch`.
 #[derive(Debug, clap::Args)]
@@ -55,50 +51,34 @@ pub(super) async fn run(arguments: &Arguments, daemon: &Daemon, output: &mut Out
         dry_run: arguments.dry_run.then_some(true),
         force: arguments.force.then_some(true),
     };
-    let answer = daemon.call(Call::post(&path, json!(request))).await?;
+    let mut call = Call::post(&path, json!(request));
+    if let Some(at_most) = arguments.wait.at_most {
+        call = call.waiting(at_most);
+        if std::io::stderr().is_terminal() {
+            let at_most = duration::format(at_most);
+            to_stderr(&format!("waiting at most {at_most} for {} to be ready\n", arguments.agent));
+        }
+    }
+    let answer = daemon.call(call).await?;
     if arguments.dry_run {
         let look = output.look();
         return show(output, &answer, |answer| Ok(explain::text(&read_all(answer)?, look).trim_end().to_owned()));
     }
-    let Some(at_most) = arguments.wait.at_most else {
-        return show(output, &answer, |answer| {
-            let switch: Switch = read_all(answer)?;
-            Ok(format!("{} moves {}", switch.agent, moved(&switch)))
-        });
-    };
-    let begun: Switch = read_all(&answer)?;
-    if std::io::stderr().is_terminal() {
-        to_stderr(&format!("{} moves {}; waiting for its end\n", begun.agent, moved(&begun)));
+    // An agent that is there already is not moved: the answer is the agent.
+    if !answer.contains_key("outcome") {
+        return show(output, &answer, |_| Ok(format!("{} is there already", arguments.agent)));
     }
-    let answer = ended(&begun, answer, at_most, daemon).await?;
     let switch: Switch = read_all(&answer)?;
-    show(output, &answer, |_| Ok(end(&switch)))?;
-    verdict(&switch)
-}
-
-/// The switch as it stands when it has ended.
-async fn ended(
-    begun: &Switch,
-    first: Map<String, Value>,
-    at_most: Duration,
-    daemon: &Daemon,
-) -> Result<Map<String, Value>, Failure> {
-    let deadline = daemon.clock().now().steady.plus(at_most);
-    let mut answer = first;
-    loop {
-        let switch: Switch = read_all(&answer)?;
-        if switch.outcome.parse() != Ok(IntentOutcome::UnderWay) {
-            return Ok(answer);
+    let is_over = switch.outcome.parse() != Ok(IntentOutcome::UnderWay);
+    show(output, &answer, |_| Ok(if is_over { end(&switch) } else { begin(&switch) }))?;
+    match arguments.wait.at_most {
+        None => Ok(()),
+        Some(_) if is_over => verdict(&switch),
+        Some(at_most) => {
+            let detail = format!("switch {} has not ended within {}", switch.id, duration::format(at_most));
+            let hint = "it goes on: see switchman status";
+            Err(Failure::new(Exit::Failed, "wait_expired", detail).with_hint(hint))
         }
-        if daemon.clock().now().steady >= deadline {
-            let at_most = duration::format(at_most);
-            let detail = format!("switch {} has not ended within {at_most}", switch.id);
-            return Err(Failure::new(Exit::Failed, "wait_expired", detail)
-                .with_hint("it goes on: see switchman status")
-                .with_member("switch", Value::Object(answer)));
-        }
-        daemon.clock().sleep(LOOK_EVERY).await;
-        answer = daemon.call(Call::get(&["v1", "switches", &begun.id])).await?;
     }
 }
 
@@ -110,6 +90,10 @@ fn verdict(switch: &Switch) -> Result<(), Failure> {
     let why = switch.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let detail = format!("switch {} ended {}{why}", switch.id, switch.outcome);
     Err(Failure::new(Exit::Failed, "switch_failed", detail).with_hint("see switchman history and switchman explain"))
+}
+
+fn begin(switch: &Switch) -> String {
+    format!("{} moves {}", switch.agent, moved(switch))
 }
 
 fn moved(switch: &Switch) -> String {

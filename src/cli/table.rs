@@ -3,9 +3,12 @@
 //! What others said (reasons, names of containers) is escaped on its way into a cell.
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, Color, ContentArrangement};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement};
 
 use crate::telemetry::escape::Escaped;
+
+/// A column this narrow (in characters) is not wrapped on a narrow terminal: names and words stay whole.
+const UNBROKEN_MAX: u16 = 20;
 
 /// How a cell is meant, where colours can say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +97,12 @@ impl Table {
 
     /// The lines, each with its end.
     pub(super) fn into_text(mut self) -> String {
-        for index in 0..self.table.column_count() {
+        for (index, width) in self.table.column_max_content_widths().into_iter().enumerate() {
             if let Some(column) = self.table.column_mut(index) {
                 column.set_padding((0, 2));
+                if width <= UNBROKEN_MAX {
+                    column.set_constraint(ColumnConstraint::ContentWidth);
+                }
             }
         }
         let mut text = String::new();
@@ -111,6 +117,17 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_a_narrow_terminal_only_long_columns_are_wrapped() {
+        let look = Look { is_terminal: false, has_colours: false };
+        let mut table = Table::new(look, &["AGENT", "NOTE"]);
+        table.row(["a-name-of-an-agent".into(), "one two three four five six seven eight".into()]);
+        table.table.set_width(36);
+        let expected = "AGENT               NOTE\na-name-of-an-agent  one two three\n                    four five six\n                    \
+                        seven eight\n";
+        assert_eq!(table.into_text(), expected);
+    }
 
     #[test]
     fn a_table_is_plain_text_with_nothing_to_steer_a_terminal() {

@@ -89,7 +89,9 @@ pub(super) fn trouble(health: Option<&Map<String, Value>>) -> String {
     for why in degraded.into_iter().flatten().filter_map(Value::as_str) {
         let _ = writeln!(text, "degraded: {}", Escaped(why));
     }
-    let reason = health.and_then(|health| health.get("reason").or_else(|| health.get("detail")));
+    // Of a daemon that is ready it sums up what was just told.
+    let unready = health.filter(|health| health.get("status").and_then(Value::as_str) != Some("ready"));
+    let reason = unready.and_then(|health| health.get("reason").or_else(|| health.get("detail")));
     if let Some(why) = reason.and_then(Value::as_str) {
         let _ = writeln!(text, "not ready: {}", Escaped(why));
     }

@@ -74,17 +74,17 @@ fn every_outcome_of_a_recorded_report_is_done() {
 }
 
 #[test]
-fn a_report_that_was_shed_is_refused_in_either_form() {
-    let script = Script::new().answers(FAILURES, 429, &answer("shed"));
-    let ran = script.run("report reviewer --kind rate_limit");
-    assert_eq!((ran.code, ran.out.starts_with("shed: ")), (Some(3), true), "{}", ran.shown());
-    let script = Script::new().answers(FAILURES, 429, &problem(429, "shed", "too many reports wait"));
+fn a_report_that_was_shed_is_refused() {
+    let shed = changed(problem(429, "shed", "too many reports wait"), &json!({"outcome": "shed", "retry_after_s": 1}));
+    let script = Script::new().answers(FAILURES, 429, &shed);
     let ran = script.run("report reviewer --kind rate_limit");
     assert_snapshot!(ran.shown(), @r"
     --- stderr
     switchman: too many reports wait (shed)
     --- exit 3
     ");
+    let ran = script.run("report reviewer --kind rate_limit --json");
+    assert_eq!((ran.code, ran.problem(), &*ran.out), (Some(3), shed, ""));
 }
 
 #[test]
@@ -105,10 +105,7 @@ fn a_switch_that_is_waited_for_ends_as_it_ended() {
     for (outcome, code) in
         [("ready", 0), ("not_ready", 1), ("not_running", 1), ("failed", 1), ("rolled_back", 1), ("cancelled", 1)]
     {
-        let script = Script::new()
-            .answers(SWITCH, 202, &switch("under_way"))
-            .answers("GET /v1/switches/reviewer-s3", 200, &switch("under_way"))
-            .answers("GET /v1/switches/reviewer-s3", 200, &switch(outcome));
+        let script = Script::new().answers(&format!("{SWITCH}?wait=120"), 200, &switch(outcome));
         let ran = script.run("switch reviewer --wait");
         assert_eq!(ran.code, Some(code), "{}", ran.shown());
         let start =
@@ -119,19 +116,28 @@ fn a_switch_that_is_waited_for_ends_as_it_ended() {
 }
 
 #[test]
-fn a_switch_that_takes_too_long_is_not_waited_for() {
-    let script = Script::new().answers(SWITCH, 202, &switch("under_way")).answers(
-        "GET /v1/switches/reviewer-s3",
-        200,
-        &switch("under_way"),
-    );
+fn a_switch_that_takes_too_long_goes_on_alone() {
+    let script = Script::new().answers(&format!("{SWITCH}?wait=1"), 202, &switch("under_way"));
     let ran = script.run("switch reviewer --wait=1ms");
     assert_snapshot!(ran.shown(), @r"
+    reviewer moves from max-a to max-b (generation 4, switch reviewer-s3)
     --- stderr
     switchman: switch reviewer-s3 has not ended within 1ms (wait_expired)
         hint: it goes on: see switchman status
     --- exit 1
     ");
+}
+
+#[test]
+fn an_agent_that_is_there_already_is_not_moved() {
+    let script = Script::new().answers(SWITCH, 200, &agent("reviewer")).answers(
+        &format!("{SWITCH}?wait=120"),
+        200,
+        &agent("reviewer"),
+    );
+    for line in ["switch reviewer --to max-b", "switch reviewer --to max-b --wait"] {
+        assert_eq!(script.run(line).shown(), "reviewer is there already\n--- stderr\n--- exit 0");
+    }
 }
 
 #[test]
@@ -196,19 +202,30 @@ fn one_agent_is_paused_for_a_time_and_all_are_without() {
 fn a_refusal_of_one_agent_does_not_keep_the_others() {
     let script = Script::new()
         .answers("GET /v1/agents", 200, &agents())
-        .answers("POST /v1/agents/coder/resume", 503, &problem(503, "store_unavailable", "the disk is full"))
-        .answers("POST /v1/agents/idle/resume", 200, &agent("idle"))
-        .answers("POST /v1/agents/reviewer/resume", 200, &agent("reviewer"))
-        .answers("POST /v1/agents/writer/resume", 200, &agent("writer"));
-    assert_snapshot!(script.run("resume --all").shown(), @r"
-    idle is not paused any more
-    reviewer is not paused any more
-    writer is not paused any more
+        .answers("POST /v1/agents/coder/pause", 503, &problem(503, "store_unavailable", "the disk is full"))
+        .answers("POST /v1/agents/idle/pause", 200, &json!({}))
+        .answers("POST /v1/agents/reviewer/pause", 200, &json!({}))
+        .answers("POST /v1/agents/writer/pause", 200, &json!({}));
+    assert_snapshot!(script.run("pause").shown(), @r"
+    idle is paused
+    reviewer is paused
+    writer is paused
     --- stderr
     switchman: the disk is full (store_unavailable)
     --- exit 1
     ");
+}
+
+#[test]
+fn one_agent_is_resumed_or_whatever_is_paused() {
+    let script = Script::new().answers("POST /v1/agents/writer/resume", 200, &agent("writer")).answers(
+        "POST /v1/resume",
+        200,
+        &agents(),
+    );
     assert_eq!(script.run("resume writer").out, "writer is not paused any more\n");
+    assert_eq!(script.run("resume").out, "no agent is paused any more\n");
+    assert_eq!(script.run("resume --all --json").document()["agents"].as_array().unwrap().len(), 4);
 }
 
 #[test]

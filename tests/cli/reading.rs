@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::binary::{Ran, command};
-use crate::documents::{agent, agents, changed, explanation, later, problem, subscriptions, switch, versioned};
+use crate::documents::{agent, agents, changed, explanation, later, subscriptions, switch, versioned};
 use crate::script::Script;
 
 fn status() -> Script {
@@ -15,7 +15,7 @@ fn status() -> Script {
         .answers("GET /v1/agents", 200, &agents())
         .answers("GET /v1/agents/reviewer", 200, &agent("reviewer"))
         .answers("GET /v1/subscriptions", 200, &subscriptions())
-        .answers("GET /readyz", 200, &json!({"status": "ready", "degraded": ["engine: connection refused"]}))
+        .answers("GET /readyz", 200, &json!({"status": "ready", "reason": "engine: connection refused", "degraded": ["engine: connection refused"]}))
 }
 
 #[test]
@@ -61,13 +61,13 @@ fn status_of_a_daemon_without_health_is_shown_all_the_same() {
     let script = Script::new()
         .answers("GET /v1/agents", 200, &json!({"agents": []}))
         .answers("GET /v1/subscriptions", 200, &json!({"subscriptions": []}))
-        .answers("GET /readyz", 503, &problem(503, "not_ready", "the store is not open yet"));
+        .answers("GET /readyz", 503, &json!({"status": "stopping", "reason": "the daemon stops", "degraded": []}));
     assert_snapshot!(script.run("status").shown(), @r"
     no agents
 
     no subscriptions
 
-    not ready: the store is not open yet
+    not ready: the daemon stops
     --- stderr
     --- exit 0
     ");

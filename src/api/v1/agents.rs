@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::json;
 use super::wire::{Agent, AgentList, Explanation};
+use super::{Named, json};
 use crate::actor::handle::AgentStatus;
 use crate::api::App;
 use crate::api::problem::Refusal;
@@ -36,14 +36,11 @@ pub(in crate::api) async fn all(State(app): State<Arc<App>>) -> Response {
     json(StatusCode::OK, &app.everyone())
 }
 
-pub(in crate::api) async fn one(State(app): State<Arc<App>>, Path(agent): Path<String>) -> Result<Response, Refusal> {
+pub(in crate::api) async fn one(State(app): State<Arc<App>>, Named(agent): Named) -> Result<Response, Refusal> {
     Ok(json(StatusCode::OK, &app.document(&app.agent(&agent)?)))
 }
 
-pub(in crate::api) async fn explain(
-    State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
-) -> Result<Response, Refusal> {
+pub(in crate::api) async fn explain(State(app): State<Arc<App>>, Named(agent): Named) -> Result<Response, Refusal> {
     let status = app.agent(&agent)?;
     // The question that the machine would ask: an agent in trouble may as well stay, once its own subscription serves
     // again; a healthy one is asked where it would go.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::StreamExt as _;
 
-use super::json;
 use super::time::Time;
 use super::wire::{PauseRequest, PinRequest, Switch, SwitchRequest};
+use super::{Named, json};
 use crate::actor::handle::{CommandError, Commanded};
 use crate::api::App;
 use crate::api::body::{self, Members};
@@ -61,7 +61,7 @@ pub(super) fn until(until: Option<Time>, span: Option<&str>, now: Wall) -> Resul
 
 pub(in crate::api) async fn switch(
     State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
+    Named(agent): Named,
     Extension(peer): Extension<Arc<Peer>>,
     request: Request,
 ) -> Result<Response, Refusal> {
@@ -114,10 +114,7 @@ impl App {
     }
 }
 
-pub(in crate::api) async fn cancel(
-    State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
-) -> Result<Response, Refusal> {
+pub(in crate::api) async fn cancel(State(app): State<Arc<App>>, Named(agent): Named) -> Result<Response, Refusal> {
     let under_way = app.agent(&agent)?.state.phase.intent().map(|intent| intent.id.clone());
     app.switchman.command(&agent, Command::CancelSwitch).await?;
     let last = app.agent(&agent)?.state.last.clone();
@@ -130,7 +127,7 @@ pub(in crate::api) async fn cancel(
 
 pub(in crate::api) async fn pause(
     State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
+    Named(agent): Named,
     request: Request,
 ) -> Result<Response, Refusal> {
     let body = body::read(request.into_body(), app.door.limits.body).await?;
@@ -140,23 +137,17 @@ pub(in crate::api) async fn pause(
     app.command(&agent, Command::Pause { until }).await
 }
 
-pub(in crate::api) async fn resume(
-    State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
-) -> Result<Response, Refusal> {
+pub(in crate::api) async fn resume(State(app): State<Arc<App>>, Named(agent): Named) -> Result<Response, Refusal> {
     app.command(&agent, Command::Resume).await
 }
 
-pub(in crate::api) async fn unpark(
-    State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
-) -> Result<Response, Refusal> {
+pub(in crate::api) async fn unpark(State(app): State<Arc<App>>, Named(agent): Named) -> Result<Response, Refusal> {
     app.command(&agent, Command::Unpark).await
 }
 
 pub(in crate::api) async fn pin(
     State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
+    Named(agent): Named,
     request: Request,
 ) -> Result<Response, Refusal> {
     let body = body::read(request.into_body(), app.door.limits.body).await?;
@@ -166,7 +157,7 @@ pub(in crate::api) async fn pin(
     app.command(&agent, Command::Pin { to }).await
 }
 
-pub(in crate::api) async fn unpin(State(app): State<Arc<App>>, Path(agent): Path<String>) -> Result<Response, Refusal> {
+pub(in crate::api) async fn unpin(State(app): State<Arc<App>>, Named(agent): Named) -> Result<Response, Refusal> {
     app.command(&agent, Command::Unpin).await
 }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
-use super::json;
 use super::time::Time;
 use super::wire::{FailureList, Switch, SwitchList};
+use super::{Named, json};
 use crate::api::App;
 use crate::api::problem::{Code, Refusal};
 use crate::api::query::{self, Query};
@@ -43,7 +43,7 @@ pub(in crate::api) async fn switches(State(app): State<Arc<App>>, uri: Uri) -> R
     Ok(json(StatusCode::OK, &list))
 }
 
-pub(in crate::api) async fn switch(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Refusal> {
+pub(in crate::api) async fn switch(State(app): State<Arc<App>>, Named(id): Named) -> Result<Response, Refusal> {
     let unknown = || Refusal::new(Code::SwitchNotFound, "there is no such switch: `GET /v1/switches` lists them");
     let id = IntentId::parse(&id).ok_or_else(unknown)?;
     let record = app.switchman.store().intent(&id).await?.ok_or_else(unknown)?;

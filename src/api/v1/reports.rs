@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use sha2::{Digest as _, Sha256};
 
-use super::json;
 use super::wire::{Evidence, FailureReport, ReportAnswer};
+use super::{Named, json};
 use crate::actor::handle::AgentStatus;
 use crate::api::App;
 use crate::api::body::{self, Members};
@@ -59,7 +59,7 @@ const RESET_AHEAD: Duration = Duration::from_secs(40 * 24 * 3600);
 
 pub(in crate::api) async fn report(
     State(app): State<Arc<App>>,
-    Path(agent): Path<String>,
+    Named(agent): Named,
     Extension(peer): Extension<Arc<Peer>>,
     request: Request,
 ) -> Result<Response, Refusal> {
@@ -210,8 +210,23 @@ fn evidence_of(evidence: Evidence) -> Result<classify::Evidence, Refusal> {
     if status.is_some_and(|status| !(100..=599).contains(&status)) {
         return Err(invalid("evidence.status"));
     }
+    if signal.as_deref().is_some_and(|signal| !is_signal(signal)) {
+        return Err(invalid("evidence.signal"));
+    }
     let (headers, oom) = (headers.into_iter().collect(), oom.unwrap_or(false));
     Ok(classify::Evidence { status, headers, body, text, exit_code, signal, oom })
+}
+
+/// Whether it is a signal: its name is repeated in the answer, so it must not be anything else.
+fn is_signal(text: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+        "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM",
+        "PROF", "WINCH", "IO", "POLL", "PWR", "SYS", "RTMIN", "RTMAX",
+    ];
+    let name = text.trim().to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    name.is_empty() || NAMES.contains(&name) || name.parse::<u8>().is_ok_and(|number| number <= 64)
 }
 
 /// When the limit ends, as it is stated; of two statements the later one.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::commands::until;
-use super::json;
 use super::wire::{CooldownRequest, Subscription, SubscriptionList};
+use super::{Named, json};
 use crate::api::App;
 use crate::api::body::{self, Members};
 use crate::api::problem::Refusal;
@@ -37,7 +37,7 @@ pub(in crate::api) async fn all(State(app): State<Arc<App>>) -> Result<Response,
 
 pub(in crate::api) async fn cool(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    Named(name): Named,
     request: Request,
 ) -> Result<Response, Refusal> {
     let body = body::read(request.into_body(), app.door.limits.body).await?;
@@ -49,7 +49,7 @@ pub(in crate::api) async fn cool(
     app.subscription_document(&name).await
 }
 
-pub(in crate::api) async fn clear(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Response, Refusal> {
+pub(in crate::api) async fn clear(State(app): State<Arc<App>>, Named(name): Named) -> Result<Response, Refusal> {
     let name = app.subscription_in_path(&name)?;
     app.switchman.clear_cooldown(name.clone()).await?;
     app.subscription_document(&name).await

@@ -27,6 +27,10 @@ const LOOK_LATER: Duration = Duration::from_secs(60);
 pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) {
     let Some((intent, _)) = close(d, outcome, reason) else { return };
     let now = d.wall();
+    // One message per switch, however it ended (G11); one that was called off is nobody's news.
+    if intent.plan == Plan::Switch && outcome != IntentOutcome::Cancelled {
+        tell(d, &intent, outcome);
+    }
     match outcome {
         IntentOutcome::Failed | IntentOutcome::RolledBack => {
             let times = (d.state.apply_failures as usize).min(EXCLUSIONS.len() - 1);
@@ -101,9 +105,7 @@ pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opt
     if intent.plan == Plan::Switch {
         d.state.switched_at = Some(now);
         d.state.timers.set(Timer::Settle, d.now.due_after(d.policy.settle));
-        let from = intent.from.as_ref().map_or("nothing", |from| from.as_str());
-        let text = format!("{} moved from {from} to {}: {outcome}", d.state.name, intent.to);
-        serving::notify(d, NotifyEvent::Switch, &format!("switch-{}", intent.id.number), text);
+        tell(d, &intent, outcome);
         if was_exhausted {
             selecting::recovered(d);
         }
@@ -112,6 +114,13 @@ pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opt
     if matches!(d.state.phase, Phase::Serving) && d.state.trouble.is_some() {
         serving::reconsider(d);
     }
+}
+
+fn tell(d: &mut Deciding<'_>, intent: &Intent, outcome: IntentOutcome) {
+    let from = intent.from.as_ref().map_or("nothing", |from| from.as_str());
+    let moved = if outcome.is_delivered() { "moved" } else { "could not be moved" };
+    let text = format!("{} {moved} from {from} to {}: {outcome}", d.state.name, intent.to);
+    serving::notify(d, NotifyEvent::Switch, &format!("switch-{}", intent.id.number), text);
 }
 
 /// The credential is in place and the agent cannot be made to run on it: a person has to look.
