@@ -21,6 +21,8 @@ use switchman::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, 
 
 #[path = "rig/engine.rs"]
 mod engine;
+#[path = "rig/image.rs"]
+mod image;
 #[path = "rig/program.rs"]
 mod program;
 

@@ -92,6 +92,7 @@ impl Actor for AgentActor {
             // The answer that everything waits for goes before everything.
             AgentMsg::Picked { selection, pick } => life.queue.push_front(Event::Picked { selection, pick }),
             AgentMsg::Outcome { life: number, attempt, outcome } if number == life.number => {
+                life.end_effect(attempt);
                 life.queue.push_back(Event::Outcome { attempt, outcome });
             }
             AgentMsg::Begin { .. } | AgentMsg::Outcome { .. } => {

@@ -403,6 +403,9 @@ impl Pool {
     fn wake_waiting(&mut self, lifted: Option<&SubscriptionName>) {
         let waiting = std::mem::take(&mut self.waiting);
         let on_it = lifted.map(|subscription| self.state.agents_on(subscription)).unwrap_or_default();
+        if waiting.is_empty() && on_it.is_empty() {
+            return;
+        }
         for seat in &self.parts.seats {
             if waiting.contains(&seat.agent) || on_it.contains(&seat.agent) {
                 seat.hint(Hints { pool_changed: true, lifted: lifted.cloned(), ..Hints::default() });

@@ -50,8 +50,8 @@ impl Seat {
         self.state.subscribe()
     }
 
-    pub(super) fn publish(&self, state: AgentState) {
-        self.state.send_replace(Arc::new(state));
+    pub(super) fn publish(&self, state: Arc<AgentState>) {
+        self.state.send_replace(state);
     }
 
     /// Takes a report in.
@@ -110,7 +110,8 @@ impl Seat {
         *self.effect.lock().unwrap_or_else(PoisonError::into_inner) = Some(effect);
     }
 
-    /// The effect that a dead life of the actor left under way. The next one waits for its end before it looks.
+    /// The effect under way, which is kept here no longer. What a dead life of the actor left is waited for by the
+    /// next one before it looks.
     pub(super) fn take_effect(&self) -> Option<JoinHandle<()>> {
         self.effect.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

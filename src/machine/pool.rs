@@ -8,7 +8,8 @@
 //! Invariants: a reservation belongs to one agent at most (INV-8); nothing cooling is ever picked unforced
 //! (INV-9, checked again in the model). Tests: `tests/pool_rules.rs`, `tests/machine_properties.rs`, `tests/model.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::policy::SubscriptionPolicy;
 use crate::domain::{
@@ -25,14 +26,6 @@ pub struct CredentialFact {
     pub at: Wall,
 }
 
-/// A place that an agent has been promised.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Reservation {
-    subscription: SubscriptionName,
-    /// The failure behind it, known here before it is committed.
-    evidence: Option<Cooldown>,
-}
-
 /// The pool: a fold over durable rows, and the reservations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PoolState {
@@ -40,7 +33,12 @@ pub struct PoolState {
     credentials: BTreeMap<SubscriptionName, CredentialFact>,
     cooldowns: BTreeMap<CooldownKey, Cooldown>,
     assignments: BTreeMap<AgentName, SubscriptionName>,
-    reservations: BTreeMap<AgentName, Reservation>,
+    /// Places that agents have been promised.
+    reservations: BTreeMap<AgentName, SubscriptionName>,
+    /// The failures behind promises, known here before they are committed.
+    evidence: BTreeMap<AgentName, Cooldown>,
+    /// Agents on each subscription or on their way to it: what the two maps above say, counted.
+    heading: BTreeMap<SubscriptionName, u32>,
 }
 
 /// What the agent wants of the pool.
@@ -254,15 +252,10 @@ impl PoolState {
                 self.cooldowns.remove(key);
             }
             Change::Assigned { agent, assignment, .. } => {
-                self.assignments.insert(agent.clone(), assignment.subscription.clone());
+                self.assign(agent.clone(), assignment.subscription.clone());
             }
-            Change::IntentOpened(intent) => {
-                self.reservations
-                    .insert(intent.id.agent.clone(), Reservation { subscription: intent.to.clone(), evidence: None });
-            }
-            Change::IntentClosed(end) => {
-                self.reservations.remove(&end.id.agent);
-            }
+            Change::IntentOpened(intent) => self.promise(intent.id.agent.clone(), intent.to.clone()),
+            Change::IntentClosed(end) => self.release(&end.id.agent),
             Change::FailureRecorded(_)
             | Change::FailureCounted { .. }
             | Change::FailureJudged { .. }
@@ -275,12 +268,17 @@ impl PoolState {
 
     /// Takes note of where an agent is, from the store.
     pub fn assign(&mut self, agent: AgentName, subscription: SubscriptionName) {
-        self.assignments.insert(agent, subscription);
+        self.move_agent(&agent.clone(), |pool| {
+            pool.assignments.insert(agent, subscription);
+        });
     }
 
     /// Takes note of where an open intent goes to, from the store.
     pub fn promise(&mut self, agent: AgentName, subscription: SubscriptionName) {
-        self.reservations.insert(agent, Reservation { subscription, evidence: None });
+        self.move_agent(&agent.clone(), |pool| {
+            pool.evidence.remove(&agent);
+            pool.reservations.insert(agent, subscription);
+        });
     }
 
     /// Takes note of whether a subscription's credential can be read.
@@ -292,17 +290,44 @@ impl PoolState {
     /// is replaced; where the agent stays where it is, nothing is marked.
     pub fn reserve(&mut self, view: &AgentView, now: Wall) -> Ranking {
         let ranking = evaluate(view, self, now);
-        self.reservations.remove(&view.agent);
+        self.release(&view.agent);
         if let Some(subscription) = ranking.first().filter(|pick| Some(*pick) != view.current.as_ref()) {
+            self.promise(view.agent.clone(), subscription.clone());
             let evidence = view.failing.as_ref().and_then(|(_, cooldown)| cooldown.clone());
-            self.reservations.insert(view.agent.clone(), Reservation { subscription: subscription.clone(), evidence });
+            self.evidence.extend(evidence.map(|cooldown| (view.agent.clone(), cooldown)));
         }
         ranking
     }
 
     /// Takes a mark back.
     pub fn release(&mut self, agent: &AgentName) {
-        self.reservations.remove(agent);
+        self.move_agent(agent, |pool| {
+            pool.evidence.remove(agent);
+            pool.reservations.remove(agent);
+        });
+    }
+
+    /// Changes where an agent is or goes, and counts it again.
+    fn move_agent(&mut self, agent: &AgentName, change: impl FnOnce(&mut Self)) {
+        for subscription in self.places(agent).into_iter().flatten() {
+            if let Entry::Occupied(mut agents) = self.heading.entry(subscription) {
+                *agents.get_mut() -= 1;
+                if *agents.get() == 0 {
+                    agents.remove();
+                }
+            }
+        }
+        change(self);
+        for subscription in self.places(agent).into_iter().flatten() {
+            *self.heading.entry(subscription).or_default() += 1;
+        }
+    }
+
+    /// Where the agent is and, if that is another one, where it goes.
+    fn places(&self, agent: &AgentName) -> [Option<SubscriptionName>; 2] {
+        let on = self.assignments.get(agent);
+        let to = self.reservations.get(agent).filter(|to| Some(*to) != on);
+        [on.cloned(), to.cloned()]
     }
 
     /// Whether the agent's mark is still good: its credential readable and nothing learned against it since.
@@ -368,7 +393,7 @@ impl PoolState {
     }
 
     fn rows(&self) -> impl Iterator<Item = &Cooldown> {
-        self.cooldowns.values().chain(self.reservations.values().filter_map(|held| held.evidence.as_ref()))
+        self.cooldowns.values().chain(self.evidence.values())
     }
 
     fn judge(&self, view: &AgentView, subscription: &SubscriptionPolicy, now: Wall) -> Candidate {
@@ -442,11 +467,9 @@ impl PoolState {
     }
 
     fn agents_heading_for(&self, subscription: &SubscriptionName, except: &AgentName) -> u32 {
-        let assigned = self.assignments.iter().filter(|(_, on)| *on == subscription).map(|(agent, _)| agent);
-        let promised =
-            self.reservations.iter().filter(|(_, held)| &held.subscription == subscription).map(|(agent, _)| agent);
-        let agents: BTreeSet<&AgentName> = assigned.chain(promised).filter(|agent| *agent != except).collect();
-        u32::try_from(agents.len()).unwrap_or(u32::MAX)
+        let agents = self.heading.get(subscription).copied().unwrap_or_default();
+        let is_counted = self.places(except).iter().flatten().any(|place| place == subscription);
+        agents.saturating_sub(u32::from(is_counted))
     }
 }
 

@@ -1,9 +1,11 @@
 //! One life of an agent's actor: what it holds between two messages, and how one turn of it goes.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use ractor::ActorRef;
 
 use super::callers::Callers;
@@ -33,8 +35,9 @@ const RELOAD_AFTER: Duration = Duration::from_secs(1);
 /// One life of the actor.
 pub(in crate::actor) struct Life {
     pub(super) parts: AgentParts,
-    /// `None` while the store cannot be read: nothing is known, so nothing is decided.
-    state: Option<AgentState>,
+    /// `None` while the store cannot be read: nothing is known, so nothing is decided. Between two decisions it is
+    /// the very value that is published.
+    state: Option<Arc<AgentState>>,
     /// Number of the life: outcomes of effects of an earlier one are not this one's.
     pub(super) number: u64,
     /// Whether `Began` was folded in: until then an effect of an earlier life may be under way.
@@ -49,7 +52,7 @@ pub(in crate::actor) struct Life {
     replies: Vec<(Ticket, Reply)>,
     acts: Vec<(u32, Action)>,
     /// The state before the decision in the making.
-    before: Option<Box<AgentState>>,
+    before: Option<Arc<AgentState>>,
     asked_at: Option<Moment>,
     flush_at: Option<Due>,
     reload_at: Option<Due>,
@@ -95,8 +98,8 @@ impl Life {
         self.number += 1;
         self.has_begun = false;
         self.state = match loaded {
-            Ok(Ok(Some(record))) => Some(AgentState::restore(seat.agent.clone(), record, now, &seat.policy)),
-            Ok(Ok(None)) => Some(AgentState::new(seat.agent.clone())),
+            Ok(Ok(Some(record))) => Some(Arc::new(AgentState::restore(seat.agent.clone(), record, now, &seat.policy))),
+            Ok(Ok(None)) => Some(Arc::new(AgentState::new(seat.agent.clone()))),
             Ok(Err(error)) => {
                 let disposition = error.disposition();
                 self.store_failed("load", disposition, &error.to_string());
@@ -120,7 +123,7 @@ impl Life {
                     reason: Some(if matches!(state.phase, Phase::Applying(_)) { "delivered" } else { "not delivered" }),
                 });
             }
-            seat.publish(state.clone());
+            seat.publish(Arc::clone(state));
         }
     }
 
@@ -189,7 +192,8 @@ impl Life {
         self.sleep.over(sleep);
         let now = self.now();
         if self.reload_at.is_some_and(|due| due.is_past(now)) {
-            self.load().await;
+            // Rare and large: an idle agent keeps no room for it.
+            Box::pin(self.load()).await;
             self.begin_when_free(myself);
         }
         if self.flush_at.is_some_and(|due| due.is_past(now)) {
@@ -203,6 +207,13 @@ impl Life {
         }
         if self.state.as_ref().is_some_and(|state| state.timers.next(now).is_some_and(|next| next.is_zero())) {
             self.queue.push_back(Event::Tick);
+        }
+    }
+
+    /// The newest effect has ended: nobody has to wait for it any more, and its task goes.
+    pub(super) fn end_effect(&self, attempt: u32) {
+        if self.state.as_ref().is_some_and(|state| state.attempt == attempt) {
+            drop(self.parts.seat.take_effect());
         }
     }
 
@@ -224,6 +235,10 @@ impl Life {
                 tracing::debug!("an agent ended with its intake unseen");
             }
         }
+        if self.queue.is_empty() {
+            // Most agents are idle most of the time: they keep no room for events.
+            self.queue = VecDeque::new();
+        }
         self.arm(myself);
     }
 
@@ -242,15 +257,19 @@ impl Life {
     fn fold(&mut self, event: Event, myself: &ActorRef<AgentMsg>) {
         let (Some(state), now) = (self.state.take(), self.now()) else { return };
         if self.before.is_none() {
-            self.before = Some(Box::new(state.clone()));
+            self.before = Some(Arc::clone(&state));
         }
-        let step = transition(state, event, now, &self.parts.seat.policy);
+        let step = transition(Arc::unwrap_or_clone(state), event, now, &self.parts.seat.policy);
         if let Verdict::Ignored(reason) = step.verdict {
             self.parts.telemetry.metrics().transition_ignored(reason.as_str());
         }
+        if step.changes.iter().any(|change| matches!(change, Change::AgentSaved(..))) {
+            // The row is replaced as a whole: of several in one commit only the last counts.
+            self.changes.retain(|change| !matches!(change, Change::AgentSaved(..)));
+        }
         self.changes.extend(step.changes);
         self.replies.extend(step.replies);
-        self.state = Some(step.state);
+        self.state = Some(Arc::new(step.state));
         for effect in step.effects {
             match effect {
                 Effect::Reserve { selection, view } => {
@@ -282,7 +301,7 @@ impl Life {
             };
             if let Some((disposition, reason)) = failed {
                 self.store_failed("commit", disposition, &reason);
-                return self.start_over(myself).await;
+                return Box::pin(self.start_over(myself)).await;
             }
         }
         let Some(state) = &self.state else { return };
@@ -292,8 +311,10 @@ impl Life {
         }
         announce::say(&self.parts.telemetry, &before, state, &changes);
         let answers_differ = announce::answers_differ(&before, state);
-        if *before != *state {
-            self.parts.seat.publish(state.clone());
+        if before == *state {
+            self.state = Some(before);
+        } else {
+            self.parts.seat.publish(Arc::clone(state));
         }
         self.tell_pool(&changes);
         if changes.iter().any(|change| matches!(change, Change::Notified(_))) {
@@ -351,9 +372,8 @@ impl Life {
             (Arc::clone(&self.parts.world), self.parts.seat.agent.clone(), myself.clone(), self.number);
         let lost = World::lost(&action);
         let effect = tokio::spawn(async move {
-            // In a task of its own, so that a panic in a driver still has an outcome.
-            let work = tokio::spawn(async move { world.perform(&agent, action).await });
-            let outcome = work.await.unwrap_or(lost);
+            // A panic in a driver still has an outcome; what it left half done is looked for in the world.
+            let outcome = AssertUnwindSafe(world.perform(&agent, action)).catch_unwind().await.unwrap_or(lost);
             if myself.cast(AgentMsg::Outcome { life, attempt, outcome }).is_err() {
                 tracing::debug!("an outcome for an agent that has ended");
             }

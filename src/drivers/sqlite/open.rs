@@ -114,6 +114,7 @@ pub(super) fn reader(path: &Path, options: &Options) -> Result<Connection, OpenE
         .and_then(|conn| {
             conn.busy_timeout(options.busy_timeout)?;
             conn.set_prepared_statement_cache_capacity(32);
+            plan_once(&conn)?;
             Ok(conn)
         })
         .map_err(|err| OpenError::of(path, &err))
@@ -197,11 +198,18 @@ fn prepare(conn: &mut Connection, options: &Options) -> rusqlite::Result<()> {
     conn.pragma_update(None, "cache_size", -8192)?;
     conn.pragma_update_and_check(None, "journal_size_limit", 16 * 1024 * 1024, |_| Ok(()))?;
     conn.set_prepared_statement_cache_capacity(64);
+    plan_once(conn)?;
     schema::migrate(conn)?;
     if let Some(pages) = options.pages_max {
         conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
     Ok(())
+}
+
+/// Without this, every new value of a parameter makes SQLite prepare the statement again, in case another plan
+/// suits it better: dearer than what the statements here do.
+fn plan_once(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 #[cfg(test)]
