@@ -31,6 +31,10 @@ pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opti
     if intent.plan == Plan::Switch && outcome != IntentOutcome::Cancelled {
         tell(d, &intent, outcome);
     }
+    if intent.cause.by == CauseBy::Pin {
+        // It is not there: a pin that is not kept would only hold the agent where it is.
+        d.state.pin = None;
+    }
     match outcome {
         IntentOutcome::Failed | IntentOutcome::RolledBack => {
             let times = (d.state.apply_failures as usize).min(EXCLUSIONS.len() - 1);
