@@ -87,6 +87,9 @@ pub enum DaemonError {
     /// The actors cannot be started.
     #[error("failed to start: {0}")]
     Start(#[from] StartError),
+    /// The actors have ended. Whoever runs the daemon starts it again, and everything is taken up where it stands.
+    #[error("go on: the supervisor of the agents has failed")]
+    Failed,
     /// The socket cannot be opened.
     #[error("failed to {0}")]
     Listen(#[from] ListenError),
@@ -119,7 +122,8 @@ pub fn run(config: &Path, environment: &Environment) -> Result<(), DaemonError> 
     let result = runtime.block_on(serve(file, &config, &warnings, environment));
     // A notification that is just being handed over is not waited for: it is sent again at the next start.
     runtime.shutdown_timeout(Duration::from_millis(500));
-    result
+    // The directory is given up last: by now no task of ours is left that could write to the store (B7).
+    result.map(drop)
 }
 
 /// Reads the config; its files are looked at as well, for what would make the start unsafe.
@@ -141,7 +145,7 @@ async fn serve(
     config: &Config,
     warnings: &[Problem],
     environment: &Environment,
-) -> Result<(), DaemonError> {
+) -> Result<StateDir, DaemonError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let started = clock.now();
     install_log(config, environment, &clock)?;
@@ -157,7 +161,7 @@ async fn serve(
     let telemetry = Telemetry::new();
     let wiring = wire(config, &state_dir, &store, &clock, &telemetry, environment).await?;
     let (agents, subscriptions) = (wiring.agents.len(), wiring.subscriptions.len());
-    let root = Root::start(wiring).await?;
+    let mut root = Root::start(wiring).await?;
     let switchman = root.switchman();
     let door = match api::serve(switchman.clone(), door(config), stop.flag()) {
         Ok(door) => door,
@@ -181,9 +185,10 @@ async fn serve(
     let mut stop_heard = stop.clone();
     let request = tokio::select! {
         request = stop_heard.requested() => Some(request),
+        () = root.failed() => return Err(DaemonError::Failed),
         () = service.watch(&*clock, || is_alive(&switchman)) => None,
     };
-    // The watch goes on until the process ends: only a request gets us here.
+    // The watch goes on until the process ends: of the two only a request gets us here.
     let request = match request {
         Some(request) => request,
         None => stop_heard.requested().await,
@@ -199,8 +204,7 @@ async fn serve(
         _ = stop.at_once() => tracing::warn!("told to stop at once"),
     }
     listening.abort();
-    drop(state_dir);
-    Ok(())
+    Ok(state_dir)
 }
 
 /// Alive means: whoever asks for a decision gets one.
