@@ -51,6 +51,8 @@ pub struct Environment {
     pub variables: BTreeMap<String, String>,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,
+    /// The socket that the command line names; it goes before the config's.
+    pub socket: Option<PathBuf>,
 }
 
 impl Environment {
@@ -122,7 +124,10 @@ pub fn run(config: &Path, environment: &Environment) -> Result<(), DaemonError> 
 
 /// Reads the config; its files are looked at as well, for what would make the start unsafe.
 fn read(path: &Path, environment: &Environment) -> Result<(Config, Vec<Problem>), DaemonError> {
-    let (config, mut warnings) = Config::load(path, &|name| environment.get(name)).map_err(DaemonError::Config)?;
+    let (mut config, mut warnings) = Config::load(path, &|name| environment.get(name)).map_err(DaemonError::Config)?;
+    if let Some(socket) = &environment.socket {
+        config.api.socket.clone_from(socket);
+    }
     let found = config.check_files(Asked::ByDaemon);
     if found.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(DaemonError::Config(found));
@@ -263,11 +268,13 @@ async fn wire(
         let webhook = Webhook::new(notify.webhook.url().to_owned().into(), events)?;
         Ok(Arc::new(webhook) as Arc<dyn Notifier>)
     });
+    let delivery = FileDelivery::new(deliveries.collect(), owner, Arc::clone(clock));
+    notice_other_owners(config, &delivery, telemetry).await;
     Ok(Wiring {
         agents: agents.collect(),
         subscriptions: config.subscription_policies(),
         runtime: Arc::new(runtimes(config, state_dir, clock, telemetry, environment).await?),
-        delivery: Arc::new(FileDelivery::new(deliveries.collect(), owner, Arc::clone(clock))),
+        delivery: Arc::new(delivery),
         credentials: Arc::new(credentials),
         store: Arc::clone(store),
         clock: Arc::clone(clock),
@@ -277,6 +284,17 @@ async fn wire(
         keep: config.history.keep,
         keep_bytes: config.history.size_max,
     })
+}
+
+/// Two daemons on one agent would take turns: whoever comes second says so (B7). It goes on, for the other one may be
+/// this one before its state directory was lost.
+async fn notice_other_owners(config: &Config, delivery: &FileDelivery, telemetry: &Telemetry) {
+    for agent in &config.agents {
+        // A file that cannot be read is told by the first look at the agent.
+        if let Ok(Some(owner)) = delivery.other_owner(&agent.name).await {
+            telemetry.emit(events::AgentOtherOwner { agent: &agent.name, owner: &owner });
+        }
+    }
 }
 
 async fn runtimes(

@@ -14,15 +14,16 @@ use crate::error::{Exit, Failure};
 ///
 /// # Errors
 /// If it cannot start, or ends by a fault.
-pub fn run(config: &Path, _environment: &Environment) -> Result<(), Failure> {
-    let environment = daemon::Environment {
+pub fn run(config: &Path, environment: &Environment) -> Result<(), Failure> {
+    let surroundings = daemon::Environment {
         // One that is not UTF-8 cannot be a credential or an address, and is not passed on.
         variables: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
         is_terminal: std::io::stderr().is_terminal(),
+        socket: environment.socket.clone(),
     };
-    daemon::run(config, &environment).map_err(|error| failure(config, &error))
+    daemon::run(config, &surroundings).map_err(|error| failure(config, &error))
 }
 
 /// The exit code that a service manager acts on: the unit file does not restart what a restart cannot mend.

@@ -144,6 +144,9 @@ events! {
     }
     /// An agent has no assignment; `reason` is `unknown_credential` if it runs on one that is none of ours.
     WARN "agent.unassigned" AgentUnassigned<'a> { agent: &'a AgentName, reason: &'a str, }
+    /// The file of an agent was last written by a daemon with another state directory, `owner`: that one may still run, or
+    /// it may be this one before its state directory was lost.
+    WARN "agent.other_owner" AgentOtherOwner<'a> { agent: &'a AgentName, owner: &'a str, }
     /// An agent has nobody to move to; `until` is the earliest reset, if one is known.
     WARN "agent.exhausted" AgentExhausted<'a> {
         agent: &'a AgentName, subscription: Option<&'a SubscriptionName>, generation: Option<Generation>,

@@ -31,6 +31,10 @@ pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opti
     if intent.plan == Plan::Switch && outcome != IntentOutcome::Cancelled {
         tell(d, &intent, outcome);
     }
+    if intent.cause.by == CauseBy::Pin {
+        // It is not there: a pin that is not kept would only hold the agent where it is.
+        d.state.pin = None;
+    }
     match outcome {
         IntentOutcome::Failed | IntentOutcome::RolledBack => {
             let times = (d.state.apply_failures as usize).min(EXCLUSIONS.len() - 1);
@@ -113,6 +117,11 @@ pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opt
     reporting::judge_held(d);
     if matches!(d.state.phase, Phase::Serving) && d.state.trouble.is_some() {
         serving::reconsider(d);
+    }
+    if !d.state.phase.is_switching() {
+        // What was last seen is the life that has ended. The runtime's hint of the next one came while the intent
+        // was open, and whose word a report is depends on who runs now (E7).
+        serving::look(d);
     }
 }
 
