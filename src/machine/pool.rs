@@ -397,6 +397,16 @@ impl PoolState {
         trusted.chain(corroborated(&rows)).max_by_key(|row| ends(row))
     }
 
+    /// The same from committed rows alone: what was told to people before.
+    #[must_use]
+    pub fn known_for_all<'a>(&'a self, subscription: &'a SubscriptionName, now: Wall) -> Option<&'a Cooldown> {
+        let quota = self.subscriptions.get(subscription).map(|policy| &policy.quota);
+        let rows = self.cooldowns.values().filter(|row| row.is_cooling(now) && is_about(row, subscription, quota));
+        let rows: Vec<&Cooldown> = rows.collect();
+        let trusted = rows.iter().copied().filter(|row| row.key.reach == Reach::All);
+        trusted.chain(corroborated(&rows)).max_by_key(|row| ends(row))
+    }
+
     fn rows(&self) -> impl Iterator<Item = &Cooldown> {
         self.cooldowns.values().chain(self.evidence.rows())
     }
