@@ -104,8 +104,8 @@ impl World {
     }
 
     async fn start(&self, agent: &AgentName, start: &Start, is_restart: bool) -> Result<(), Obstacle> {
-        let credential = self.read(&start.to).await?;
-        let secret: &SecretString = &credential.secret;
+        let credential = self.credential_for(agent, &start.to).await?;
+        let secret: Option<&SecretString> = credential.as_ref().map(|credential| &credential.secret);
         let order = StartOrder {
             agent,
             before: start.before.as_ref(),
@@ -113,12 +113,25 @@ impl World {
             call_timeout: start.call_timeout,
             subscription: &start.to,
             generation: start.generation,
-            credential: Some(secret),
+            credential: secret,
         };
         // The semaphore is never closed: the daemon ends by dropping its tasks.
         let _place = self.restarts.acquire().await;
         let done = if is_restart { self.runtime.restart(order).await } else { self.runtime.start(order).await };
         done.map_err(|error| of_runtime(&error))
+    }
+
+    /// What a start brings along. Where the credential lies in a file it is in place by now, and a source that has
+    /// gone since must not keep the agent from being started on it (G6).
+    async fn credential_for(&self, agent: &AgentName, to: &SubscriptionName) -> Result<Option<Credential>, Obstacle> {
+        let obstacle = match self.read(to).await {
+            Ok(credential) => return Ok(Some(credential)),
+            Err(obstacle) => obstacle,
+        };
+        match self.delivery.found(agent).await {
+            Ok(Found::Content(_)) => Ok(None),
+            Ok(Found::Nothing | Found::NotAFile) | Err(_) => Err(obstacle),
+        }
     }
 
     async fn read(&self, subscription: &SubscriptionName) -> Result<Credential, Obstacle> {
