@@ -28,7 +28,8 @@ pub enum Found {
     NotAFile,
 }
 
-/// Why a credential could not be delivered. Before the rename nothing has changed.
+/// Why a credential could not be delivered. Before the rename nothing has changed; what goes wrong after it is
+/// [`DeliveryError::Incomplete`].
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DeliveryError {
     /// The place is not fit to be written to, and stays so until a person acts: no such directory, no
@@ -48,15 +49,35 @@ pub enum DeliveryError {
         /// The cause in words.
         why: String,
     },
+    /// The credential was put in its place, and what belongs to that did not come off: the folder synced, the
+    /// sidecar written. Whoever starts now may read the new credential.
+    #[error("{path} is replaced, but not all is done: {why}")]
+    Incomplete {
+        /// The file that was replaced.
+        path: String,
+        /// The cause in words.
+        why: String,
+    },
 }
 
 impl DeliveryError {
+    /// The same trouble, met when the credential was in its place already.
+    #[must_use]
+    pub fn after_the_rename(self) -> Self {
+        match self {
+            Self::Unfit { path, why } | Self::Failed { path, why } | Self::Incomplete { path, why } => {
+                Self::Incomplete { path, why }
+            }
+        }
+    }
+
     /// What it means for a decision.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Unfit { .. } => Disposition::Permanent,
             Self::Failed { .. } => Disposition::Transient,
+            Self::Incomplete { .. } => Disposition::InDoubt,
         }
     }
 }

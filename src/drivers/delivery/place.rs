@@ -105,7 +105,9 @@ impl Place {
         let new = folder.write(&folder.file, content, SECRET_MODE, owner)?;
         let new_sidecar = folder.write(&beside, sidecar.as_bytes(), SIDECAR_MODE, owner)?;
         folder.rename(new, &folder.file)?;
-        folder.rename(new_sidecar, &beside)
+        // From here on whoever starts may read the new credential, whatever else goes wrong.
+        let rest = folder.sync().and_then(|()| folder.rename(new_sidecar, &beside)).and_then(|()| folder.sync());
+        rest.map_err(DeliveryError::after_the_rename)
     }
 
     /// The content; `None` if there is no file.
@@ -204,6 +206,10 @@ impl<'a> Folder<'a> {
         rustix::fs::renameat(&self.handle, &temporary.name, &self.handle, file)
             .map_err(|errno| self.place.failed(&format!("rename to {file}"), errno))?;
         temporary.is_placed = true;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), DeliveryError> {
         rustix::fs::fsync(&self.handle).map_err(|errno| self.place.failed("sync its folder", errno))
     }
 

@@ -109,7 +109,8 @@ fn not_delivered(d: &mut Deciding<'_>, obstacle: Obstacle) {
         // Writing the same credential once more is harmless; not knowing whether it is there is not.
         Disposition::InDoubt => {
             applying.is_doubtful = true;
-            put_off(d, obstacle);
+            // A step after the rename that never comes off must not keep the agent from what is in place.
+            if applying.retries >= REFUSED_LOOKS_MAX { look(d) } else { put_off(d, obstacle) }
         }
         // This try did nothing; the one before it may have.
         Disposition::Transient | Disposition::Permanent if applying.is_doubtful => look(d),
