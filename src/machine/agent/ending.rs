@@ -114,6 +114,11 @@ pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opt
     if matches!(d.state.phase, Phase::Serving) && d.state.trouble.is_some() {
         serving::reconsider(d);
     }
+    if !d.state.phase.is_switching() {
+        // What was last seen is the life that has ended. The runtime's hint of the next one came while the intent
+        // was open, and whose word a report is depends on who runs now (E7).
+        serving::look(d);
+    }
 }
 
 fn tell(d: &mut Deciding<'_>, intent: &Intent, outcome: IntentOutcome) {
