@@ -148,7 +148,9 @@ impl Actor for PoolActor {
         for (agent, subscription) in record.reservations {
             state.promise(agent, subscription);
         }
-        Ok(Pool { parts, state, waiting: BTreeSet::new(), seen: record.credentials, is_tick_armed: false })
+        // Who found nobody before this life is not known here: the first news is for everyone.
+        let waiting = parts.seats.iter().map(|seat| seat.agent.clone()).collect();
+        Ok(Pool { parts, state, waiting, seen: record.credentials, is_tick_armed: false })
     }
 
     async fn handle(
