@@ -32,6 +32,10 @@ const PICK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How soon a store that failed is asked again.
 const RELOAD_AFTER: Duration = Duration::from_secs(1);
 
+/// How long an agent whose decisions cannot be written down waits before it begins again: from the second failure in
+/// a row on, doubling. Shorter than a reporter waits for its answer.
+const BEGIN_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
 /// One life of the actor.
 pub(in crate::actor) struct Life {
     pub(super) parts: AgentParts,
@@ -56,6 +60,8 @@ pub(in crate::actor) struct Life {
     asked_at: Option<Moment>,
     flush_at: Option<Due>,
     reload_at: Option<Due>,
+    /// Commits that failed in a row.
+    commits_failed: u32,
     sleep: Sleep,
 }
 
@@ -83,6 +89,7 @@ impl Life {
             asked_at: None,
             flush_at: None,
             reload_at: None,
+            commits_failed: 0,
             sleep: Sleep::default(),
         }
     }
@@ -133,22 +140,36 @@ impl Life {
             return;
         }
         let (under_way, myself, life) = (self.parts.seat.take_effect(), myself.clone(), self.number);
+        let (clock, wait) = (Arc::clone(&self.parts.clock), self.begin_again_after());
         let begin = move || {
             if myself.cast(AgentMsg::Begin { life }).is_err() {
                 tracing::debug!("an agent ended before it began");
             }
         };
-        match under_way.filter(|effect| !effect.is_finished()) {
-            None => begin(),
-            Some(effect) => {
-                tokio::spawn(async move {
-                    if effect.await.is_err() {
-                        tracing::debug!("an effect of an earlier life has failed");
-                    }
-                    begin();
-                });
-            }
+        let under_way = under_way.filter(|effect| !effect.is_finished());
+        if under_way.is_none() && wait.is_zero() {
+            return begin();
         }
+        tokio::spawn(async move {
+            clock.sleep(wait).await;
+            if let Some(effect) = under_way
+                && effect.await.is_err()
+            {
+                tracing::debug!("an effect of an earlier life has failed");
+            }
+            begin();
+        });
+    }
+
+    /// What it decides next it would decide as fast again: a full disk must not be tried in a circle.
+    fn begin_again_after(&self) -> Duration {
+        let Some(doublings) = self.commits_failed.checked_sub(2) else { return Duration::ZERO };
+        BEGIN_AGAIN.0.saturating_mul(1 << doublings.min(16)).min(BEGIN_AGAIN.1)
+    }
+
+    /// The machine's timers; none before `Began`, which is the first event of every life.
+    fn next_timer(&self, now: Moment) -> Option<Duration> {
+        self.state.as_ref().filter(|_| self.has_begun)?.timers.next(now)
     }
 
     /// Takes what waits in the intake, unless the pool's answer is waited for or nothing was begun yet: then the
@@ -205,7 +226,7 @@ impl Life {
             let selection = self.state.as_ref().map_or(0, |state| state.selection);
             self.queue.push_front(Event::Picked { selection, pick: Pick::Unavailable });
         }
-        if self.state.as_ref().is_some_and(|state| state.timers.next(now).is_some_and(|next| next.is_zero())) {
+        if self.next_timer(now).is_some_and(|next| next.is_zero()) {
             self.queue.push_back(Event::Tick);
         }
     }
@@ -301,8 +322,10 @@ impl Life {
             };
             if let Some((disposition, reason)) = failed {
                 self.store_failed("commit", disposition, &reason);
+                self.commits_failed = self.commits_failed.saturating_add(1);
                 return Box::pin(self.start_over(myself)).await;
             }
+            self.commits_failed = 0;
         }
         let Some(state) = &self.state else { return };
         for invariant in invariant::broken(state, &self.parts.seat.policy) {
@@ -401,7 +424,7 @@ impl Life {
     pub(super) fn arm(&mut self, myself: &ActorRef<AgentMsg>) {
         let now = self.now();
         let deadlines = [
-            self.state.as_ref().and_then(|state| state.timers.next(now)),
+            self.next_timer(now),
             self.flush_at.map(|due| due.remaining(now)),
             self.reload_at.map(|due| due.remaining(now)),
             self.asked_at.map(|at| at.due_after(PICK_TIMEOUT).remaining(now)),
