@@ -3,6 +3,8 @@
 //! It answers at once: the only await is the commit of an operator's row. What becomes free wakes the agents that
 //! found nobody; what ends by its time does not, for they have wake-ups of their own, spread by jitter.
 
+mod catching_up;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use super::agent::AgentMsg;
 use super::intake::Hints;
 use super::seat::Seat;
 use crate::domain::{
-    AgentName, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Fingerprint, Moment, Reach,
+    AgentName, Change, Cooldown, CooldownKey, CooldownSource, Due, FailureKind, Fingerprint, Moment, Reach,
     SubscriptionName, Wall, Window,
 };
 use crate::machine::agent::Pick;
@@ -36,6 +38,8 @@ pub(super) enum PoolMsg {
     Reserve { selection: u64, view: Box<AgentView>, agent: ActorRef<AgentMsg> },
     /// A mark is not needed.
     Release(AgentName),
+    /// What this agent last committed may have been written without anybody being told.
+    CatchUp(AgentName),
     /// Is the mark still good?
     Confirm { view: Box<AgentView>, reply: RpcReplyPort<Option<Ineligible>> },
     /// Rows that were committed.
@@ -128,6 +132,10 @@ pub(super) struct Pool {
     waiting: BTreeSet<AgentName>,
     /// The credential that was last written down for each subscription.
     seen: Vec<(SubscriptionName, Fingerprint)>,
+    /// Agents whose last commit may have been written without us being told.
+    doubtful: BTreeSet<AgentName>,
+    /// Not before then is the store asked about them again.
+    catch_up_from: Option<Due>,
     is_tick_armed: bool,
 }
 
@@ -150,7 +158,8 @@ impl Actor for PoolActor {
         }
         // Who found nobody before this life is not known here: the first news is for everyone.
         let waiting = parts.seats.iter().map(|seat| seat.agent.clone()).collect();
-        Ok(Pool { parts, state, waiting, seen: record.credentials, is_tick_armed: false })
+        let seen = record.credentials;
+        Ok(Pool { parts, state, waiting, seen, doubtful: BTreeSet::new(), catch_up_from: None, is_tick_armed: false })
     }
 
     async fn handle(
@@ -159,9 +168,16 @@ impl Actor for PoolActor {
         message: PoolMsg,
         pool: &mut Pool,
     ) -> Result<(), ActorProcessingErr> {
+        if !matches!(message, PoolMsg::CatchUp(_)) {
+            pool.catch_up().await;
+        }
         match message {
             PoolMsg::Reserve { selection, view, agent } => pool.reserve(selection, &view, &agent),
             PoolMsg::Release(agent) => pool.state.release(&agent),
+            PoolMsg::CatchUp(agent) => {
+                pool.state.release(&agent);
+                pool.doubtful.insert(agent);
+            }
             PoolMsg::Confirm { view, reply } => answer(reply, pool.state.confirm(&view, pool.now().wall)),
             PoolMsg::Committed(changes) => pool.fold(&changes),
             PoolMsg::Credential { subscription, state } => pool.note_credential(subscription, state).await,
@@ -312,14 +328,9 @@ impl Pool {
                     .emit(events::CredentialChanged { subscription: &subscription, fingerprint: &fingerprint });
                 changes.extend(self.rows_of_credential(&subscription).into_iter().map(Change::CooldownLifted));
             }
-            if let Err(error) = self.parts.store.commit(changes.clone()).await {
-                // It is found again at the next start, and by the next look at the credential.
-                self.parts.telemetry.emit(events::StoreFailed {
-                    call: "commit",
-                    agent: None,
-                    disposition: error.disposition(),
-                    reason: &error.to_string(),
-                });
+            if let Err(error) = self.commit(changes.clone()).await {
+                // It is found again at the next start.
+                self.store_failed("commit", &error);
             } else {
                 self.seen.retain(|(name, _)| name != &subscription);
                 self.seen.push((subscription.clone(), fingerprint));
@@ -362,7 +373,7 @@ impl Pool {
             failure: None,
         };
         let changes = vec![Change::CooldownSet(cooldown)];
-        self.parts.store.commit(changes.clone()).await?;
+        self.commit(changes.clone()).await?;
         self.fold(&changes);
         Ok(())
     }
@@ -372,7 +383,7 @@ impl Pool {
             self.state.rows_about(subscription, self.now().wall).map(|row| row.key.clone()).collect();
         let changes: Vec<Change> = keys.iter().cloned().map(Change::CooldownLifted).collect();
         if !changes.is_empty() {
-            self.parts.store.commit(changes.clone()).await?;
+            self.commit(changes.clone()).await?;
             for change in &changes {
                 self.state.apply(change);
             }

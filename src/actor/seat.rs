@@ -87,6 +87,11 @@ impl Seat {
         desk.actor = Some(actor);
     }
 
+    /// Whether a life of the actor has begun here before.
+    pub(super) fn is_attached(&self) -> bool {
+        self.lock().actor.is_some()
+    }
+
     /// Casts a wake token if none is under way.
     pub(super) fn wake(&self) {
         self.with(|intake| ((), intake.wake()));

@@ -104,6 +104,11 @@ impl Life {
         let loaded = tokio::time::timeout(COMMIT_TIMEOUT, self.parts.store.load_agent(&seat.agent)).await;
         self.number += 1;
         self.has_begun = false;
+        // The pool was told nothing of a commit that was not answered, and still holds a mark of the life before.
+        let is_first = self.number == 1 && !seat.is_attached();
+        if !is_first && !self.parts.pool.tell(PoolMsg::CatchUp(seat.agent.clone())) {
+            tracing::debug!("a mark in a pool that has ended");
+        }
         self.state = match loaded {
             Ok(Ok(Some(record))) => Some(Arc::new(AgentState::restore(seat.agent.clone(), record, now, &seat.policy))),
             Ok(Ok(None)) => Some(Arc::new(AgentState::new(seat.agent.clone()))),
@@ -413,9 +418,6 @@ impl Life {
         self.changes.clear();
         self.before = None;
         self.asked_at = None;
-        if !self.parts.pool.tell(PoolMsg::Release(self.parts.seat.agent.clone())) {
-            tracing::debug!("a mark in a pool that has ended");
-        }
         self.load().await;
         self.begin_when_free(myself);
     }
