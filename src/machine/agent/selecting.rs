@@ -10,8 +10,8 @@ use super::serving::{self, Gate};
 use super::state::{Draining, Phase, Selecting, Ticket};
 use super::{draining, parked};
 use crate::domain::{
-    AgentRecord, Cause, CauseBy, Change, Due, Generation, Intent, Issued, NotifyEvent, Outcome, Plan, Rest,
-    SubscriptionName, Wall,
+    AgentRecord, Cause, CauseBy, Change, Due, FailureKind, Generation, Intent, Issued, NotifyEvent, Outcome, Plan,
+    Rest, SubscriptionName, Wall,
 };
 use crate::machine::pool::Wanted;
 use crate::machine::timer::Timer;
@@ -165,6 +165,8 @@ fn open(
 
 /// The subscription that the agent runs on serves again: nothing to do but say so.
 fn keep(d: &mut Deciding<'_>, selecting: Selecting) {
+    // A refused login serves again because its credential has changed (E1); the agent still has the old one.
+    let has_old_credential = d.state.trouble.as_ref().is_some_and(|trouble| trouble.kind == FailureKind::Auth);
     super::anywhere::clear_trouble(d);
     match selecting.rest {
         Rest::Exhausted { .. } => {
@@ -180,7 +182,7 @@ fn keep(d: &mut Deciding<'_>, selecting: Selecting) {
         d.refuse(ticket, Refusal::runs_on_it());
     }
     // A process agent that does not run yet serves only once it is started.
-    if (selecting.cause.by == CauseBy::Recovery || serving::must_be_brought_up(d))
+    if (selecting.cause.by == CauseBy::Recovery || has_old_credential || serving::must_be_brought_up(d))
         && let Some(has) = d.state.subscription().cloned()
     {
         recover(d, has, Cause::of(CauseBy::Recovery));
