@@ -75,12 +75,41 @@ impl Cooldown {
             (Some(_), None) => false,
             (Some(end), Some(known)) => end >= known,
         };
-        self.source == CooldownSource::Operator || ends_later || !known.is_cooling(self.since)
+        // A banned account refuses logins, too. That says nothing new, and would end with the next credential (E1).
+        let is_weaker = known.kind == FailureKind::Banned && self.kind == FailureKind::Auth;
+        self.source == CooldownSource::Operator || !is_weaker && (ends_later || !known.is_cooling(self.since))
     }
 
     /// Whether it has no end of its own.
     #[must_use]
     pub fn is_quarantine(&self) -> bool {
         self.until.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_login_does_not_soften_a_ban() {
+        let row = |kind| Cooldown {
+            key: CooldownKey {
+                reach: Reach::All,
+                quota: QuotaIdentity::from("a"),
+                credential: Some(SubscriptionName::from("a")),
+                window: Window::Unknown,
+                model: None,
+            },
+            subscription: SubscriptionName::from("a"),
+            kind,
+            source: CooldownSource::Reporter,
+            since: Wall(0),
+            until: None,
+            failure: None,
+        };
+        let (auth, banned) = (row(FailureKind::Auth), row(FailureKind::Banned));
+        assert!(banned.supersedes(&auth));
+        assert!(!auth.supersedes(&banned));
     }
 }

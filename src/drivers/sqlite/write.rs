@@ -218,8 +218,8 @@ fn set_cooldown(conn: &Connection, cooldown: &Cooldown) -> Result<(), StoreError
          ON CONFLICT (agent, quota, credential, scope, model) DO UPDATE SET
              subscription = excluded.subscription, kind = excluded.kind, source = excluded.source,
              since = excluded.since, until = excluded.until, failure = excluded.failure
-         WHERE excluded.source = 'operator' OR excluded.until IS NULL
-             OR excluded.until >= cooldowns.until OR cooldowns.until <= excluded.since",
+         WHERE excluded.source = 'operator' OR NOT (cooldowns.kind = 'banned' AND excluded.kind = 'auth')
+             AND (excluded.until IS NULL OR excluded.until >= cooldowns.until OR cooldowns.until <= excluded.since)",
         params![
             reach,
             quota,
