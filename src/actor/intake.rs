@@ -185,6 +185,9 @@ pub struct Intake {
     commands: VecDeque<Ordered>,
     hints: Hints,
     settled: Vec<Settled>,
+    /// Counts whose answer serves nobody any more and that were not written down yet. As many as reports were handled
+    /// since the last flush, at most.
+    owed: Vec<(FailureId, u64)>,
     waiting_ids: HashMap<ReportId, (u64, watch::Receiver<Answered>)>,
     ids: Option<Box<Ids>>,
     tickets: u64,
@@ -344,14 +347,22 @@ impl Intake {
             }
         }
         if let (Ok(answer), Some(key)) = (&result, posted.key) {
-            self.settled.retain(|settled| settled.key != key);
+            if let Some(index) = self.settled.iter().position(|settled| settled.key == key) {
+                self.retire(index);
+            }
             if self.settled.len() >= SETTLED_MAX {
-                self.settled.remove(0);
+                self.retire(0);
             }
             let answer = answer.clone();
             self.settled.push(Settled { key, answer, at: now, count: posted.count, is_dirty: false });
         }
         posted.answer.send_replace(Some(result));
+    }
+
+    /// An answer makes room; what it has counted is still to be written down.
+    fn retire(&mut self, index: usize) {
+        let settled = self.settled.remove(index);
+        self.owed.extend(settled.answer.failure.filter(|_| settled.is_dirty).map(|failure| (failure, settled.count)));
     }
 
     /// Something has changed: what was answered before serves no repeat any more. Returns the counts that were not
@@ -368,12 +379,12 @@ impl Intake {
             let is_dirty = std::mem::replace(&mut settled.is_dirty, false);
             settled.answer.failure.clone().filter(|_| is_dirty).map(|failure| (failure, settled.count))
         });
-        dirty.collect()
+        std::mem::take(&mut self.owed).into_iter().chain(dirty).collect()
     }
 
     /// Whether there are counts that were not written down yet.
     pub fn has_counts(&self) -> bool {
-        self.settled.iter().any(|settled| settled.is_dirty)
+        !self.owed.is_empty() || self.settled.iter().any(|settled| settled.is_dirty)
     }
 
     /// Takes nothing in any more; what waits is still served.
