@@ -181,7 +181,21 @@ impl Switchman {
             self.load_ids(seat, now.wall).await?;
         }
         let reused = || ReportError::IdReused(id.clone().unwrap_or_else(|| ReportId::from("")));
-        match seat.post(report, digest, stamp, now.steady) {
+        // Only a report with an id can be known already, and only such a one is kept for another try.
+        let again = id.as_ref().map(|_| (report.clone(), stamp.clone()));
+        let mut admission = seat.post(report, digest, stamp, now.steady);
+        if let (Admission::Known, Some(id), Some((report, stamp))) = (&admission, &id, again) {
+            if let Some(stored) = self.0.store.answer(&seat.agent, id).await? {
+                if stored.digest != digest {
+                    return Err(reused());
+                }
+                return Ok(Answer { duplicate: true, ..stored.answer });
+            }
+            // The store has forgotten the answer, by its age or by the number of them: the id is free again.
+            seat.desk(|intake| intake.forget_id(id));
+            admission = seat.post(report, digest, stamp, now.steady);
+        }
+        match admission {
             Admission::Queued(answer) => settled(answer).await,
             Admission::Coalesced { answer, is_duplicate } => {
                 let mut answer = settled(answer).await?;
@@ -195,17 +209,10 @@ impl Switchman {
                 self.0.telemetry.metrics().failures_counted(kind, answer.outcome, 1);
                 Ok(*answer)
             }
-            Admission::Known => {
-                let Some(id) = &id else { return Err(ReportError::NotRecorded) };
-                let stored = self.0.store.answer(&seat.agent, id).await?.ok_or(ReportError::NotRecorded)?;
-                if stored.digest != digest {
-                    return Err(reused());
-                }
-                Ok(Answer { duplicate: true, ..stored.answer })
-            }
             Admission::IdReused => Err(reused()),
-            // The ids were loaded above; only a close in between can lose them.
-            Admission::IdsNeeded => Err(ReportError::NotRecorded),
+            // The ids were loaded above; only a close in between can lose them. Known again is only what somebody else
+            // has just sent as well.
+            Admission::IdsNeeded | Admission::Known => Err(ReportError::NotRecorded),
             Admission::Shed => {
                 self.0.telemetry.report_shed(&seat.agent, kind, now);
                 Err(ReportError::Shed)

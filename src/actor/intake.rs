@@ -219,6 +219,12 @@ impl Ids {
             }
         }
     }
+
+    fn forget(&mut self, id: &ReportId) {
+        let hash = hash_of(id);
+        self.known.remove(&hash);
+        self.newest_last.retain(|(known, _)| *known != hash);
+    }
 }
 
 impl Intake {
@@ -325,6 +331,13 @@ impl Intake {
     /// Whether the ids of this agent's reports are known here.
     pub fn has_ids(&self) -> bool {
         self.ids.is_some()
+    }
+
+    /// An id whose answer is no longer kept is a new one.
+    pub fn forget_id(&mut self, id: &ReportId) {
+        if let Some(ids) = &mut self.ids {
+            ids.forget(id);
+        }
     }
 
     /// Takes over the ids that the store remembers, oldest first.
