@@ -117,7 +117,8 @@ pub fn run(config: &Path, environment: &Environment) -> Result<(), DaemonError> 
     let result = runtime.block_on(serve(file, &config, &warnings, environment));
     // A notification that is just being handed over is not waited for: it is sent again at the next start.
     runtime.shutdown_timeout(Duration::from_millis(500));
-    result
+    // The directory is given up last: by now no task of ours is left that could write to the store (B7).
+    result.map(drop)
 }
 
 /// Reads the config; its files are looked at as well, for what would make the start unsafe.
@@ -136,7 +137,7 @@ async fn serve(
     config: &Config,
     warnings: &[Problem],
     environment: &Environment,
-) -> Result<(), DaemonError> {
+) -> Result<StateDir, DaemonError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let started = clock.now();
     install_log(config, environment, &clock)?;
@@ -194,8 +195,7 @@ async fn serve(
         _ = stop.at_once() => tracing::warn!("told to stop at once"),
     }
     listening.abort();
-    drop(state_dir);
-    Ok(())
+    Ok(state_dir)
 }
 
 /// Alive means: whoever asks for a decision gets one.
