@@ -85,6 +85,9 @@ pub enum DaemonError {
     /// The actors cannot be started.
     #[error("failed to start: {0}")]
     Start(#[from] StartError),
+    /// The actors have ended. Whoever runs the daemon starts it again, and everything is taken up where it stands.
+    #[error("go on: the supervisor of the agents has failed")]
+    Failed,
     /// The socket cannot be opened.
     #[error("failed to {0}")]
     Listen(#[from] ListenError),
@@ -153,7 +156,7 @@ async fn serve(
     let telemetry = Telemetry::new();
     let wiring = wire(config, &state_dir, &store, &clock, &telemetry, environment).await?;
     let (agents, subscriptions) = (wiring.agents.len(), wiring.subscriptions.len());
-    let root = Root::start(wiring).await?;
+    let mut root = Root::start(wiring).await?;
     let switchman = root.switchman();
     let door = match api::serve(switchman.clone(), door(config), stop.flag()) {
         Ok(door) => door,
@@ -177,9 +180,10 @@ async fn serve(
     let mut stop_heard = stop.clone();
     let request = tokio::select! {
         request = stop_heard.requested() => Some(request),
+        () = root.failed() => return Err(DaemonError::Failed),
         () = service.watch(&*clock, || is_alive(&switchman)) => None,
     };
-    // The watch goes on until the process ends: only a request gets us here.
+    // The watch goes on until the process ends: of the two only a request gets us here.
     let request = match request {
         Some(request) => request,
         None => stop_heard.requested().await,

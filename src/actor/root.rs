@@ -162,6 +162,13 @@ impl Root {
         self.switchman.clone()
     }
 
+    /// Resolves when the supervisor has ended by itself: there are no actors any more, and nothing brings them back.
+    pub async fn failed(&mut self) {
+        if let Err(error) = (&mut self.supervision).await {
+            tracing::error!(%error, "the supervisor has failed");
+        }
+    }
+
     /// Ends everything in order, at most within `deadline`: nothing new is taken, open intents may end, the actors
     /// stop after what they hold, children are ended. What does not make it in time is taken up at the next start.
     pub async fn stop(self, deadline: Duration) {

@@ -49,5 +49,6 @@ fn failure(config: &Path, error: &DaemonError) -> Failure {
         DaemonError::Store(_) | DaemonError::Start(_) | DaemonError::Listen(_) | DaemonError::Platform { .. } => {
             Failure::new(Exit::Failed, "start_failed", error.to_string())
         }
+        DaemonError::Failed => Failure::new(Exit::Failed, "daemon_failed", error.to_string()),
     }
 }
