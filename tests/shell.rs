@@ -2,6 +2,8 @@
 
 #[path = "shell/rig.rs"]
 mod rig;
+#[path = "shell/troubles.rs"]
+mod troubles;
 
 use std::time::Duration;
 

@@ -23,13 +23,20 @@ use switchman::telemetry::Telemetry;
 
 pub(crate) const START: Wall = Wall(1_800_000_000_000);
 
-/// A credential for every subscription: `key-of-NAME`.
-struct Keys;
+/// A credential for every subscription: `key-of-NAME`, unless the test has changed it or taken it away.
+#[derive(Default)]
+struct Keys(Mutex<BTreeMap<String, Option<String>>>);
 
 impl CredentialSource for Keys {
     fn read<'a>(&'a self, subscription: &'a SubscriptionName) -> Pending<'a, Result<Credential, CredentialError>> {
+        let changed = self.0.lock().expect("whole").get(subscription.as_str()).cloned();
         Box::pin(async move {
-            let secret = key(subscription.as_str());
+            let secret = changed.unwrap_or_else(|| Some(key(subscription.as_str())));
+            let secret = secret.ok_or_else(|| CredentialError::Unreadable {
+                subscription: subscription.clone(),
+                place: "the test".to_owned(),
+                why: "taken away".to_owned(),
+            })?;
             Ok(Credential { fingerprint: fingerprint(secret.as_bytes()), secret: secret.into() })
         })
     }
@@ -107,6 +114,7 @@ pub(crate) struct Rig {
     pub(crate) world: Arc<FakeWorld>,
     pub(crate) store: Arc<FakeStore>,
     clock: Arc<TestClock>,
+    keys: Arc<Keys>,
     root: Option<Root>,
 }
 
@@ -122,6 +130,7 @@ impl Rig {
             deadly: Arc::new(Deadly { store: Arc::clone(&store), agent: Mutex::default() }),
             store,
             clock: Arc::new(TestClock::new(START)),
+            keys: Arc::default(),
             root: None,
         }
     }
@@ -148,7 +157,7 @@ impl Rig {
             subscriptions: ["a", "b", "c"].map(subscription).to_vec(),
             runtime: Arc::clone(&self.world) as _,
             delivery: Arc::clone(&self.world) as _,
-            credentials: Arc::new(Keys),
+            credentials: Arc::clone(&self.keys) as _,
             store: Arc::clone(&self.deadly) as _,
             clock: Arc::clone(&self.clock) as _,
             telemetry: Telemetry::new(),
@@ -213,6 +222,19 @@ impl Rig {
 
     pub(crate) fn live_again(&self) {
         *self.deadly.agent.lock().expect("whole") = None;
+    }
+
+    /// The source of this subscription's credential gives another one, or none any more.
+    pub(crate) fn set_key(&self, subscription: &str, key: Option<&str>) {
+        let key = key.map(ToOwned::to_owned);
+        self.keys.0.lock().expect("whole").insert(subscription.to_owned(), key);
+    }
+
+    /// The daemon ends in good order and starts again.
+    pub(crate) async fn restart(mut self) -> Self {
+        let root = self.root.take().expect("started");
+        root.stop(Duration::from_secs(10)).await;
+        self.start().await
     }
 
     pub(crate) async fn stop(mut self) {
