@@ -38,7 +38,7 @@ const AGENTS: usize = 40;
 /// Restarts at the same time: what the daemon is configured to, and the yardstick does.
 const PARALLEL: usize = 8;
 /// Single switches, and as many single restarts.
-const RUNS: usize = 13;
+const RUNS: usize = 21;
 /// Departures of all agents, and as many rounds of restarts.
 const ROUNDS: usize = 3;
 /// Long enough for the daemon to look at what the yardstick has restarted.
@@ -105,7 +105,8 @@ fn credential(subscription: &str) -> String {
 }
 
 async fn single(client: &Docker, daemon: &Daemon, name: &str) {
-    let (mut restarts, mut switches) = (Vec::new(), Vec::new());
+    const PARTS: [&str; 3] = ["drain_ms", "apply_ms", "ready_ms"];
+    let (mut restarts, mut switches, mut parts) = (Vec::new(), Vec::new(), [const { Vec::new() }; 3]);
     for _ in 0..RUNS {
         tokio::time::sleep(CALM).await;
         let began = Instant::now();
@@ -117,11 +118,15 @@ async fn single(client: &Docker, daemon: &Daemon, name: &str) {
         let ended = daemon.ask("POST", &format!("/v1/agents/{name}/switch?wait=60"), "{}").await;
         switches.push(began.elapsed());
         assert_eq!(ended["outcome"], "ready", "{ended}");
+        for (times, part) in parts.iter_mut().zip(PARTS) {
+            times.push(Duration::from_millis(ended[part].as_u64().expect("how long it took")));
+        }
     }
+    let [before, applied, ready] = parts.map(median).map(shown);
     let (restart, switch) = (median(restarts), median(switches));
     row(
         "one switch without a drain, median",
-        &shown(switch),
+        &format!("{} ({before} until it begins, {applied} until started, {ready} until ready)", shown(switch)),
         &format!("{} for the engine's restart call", shown(restart)),
         switch.as_secs_f64() / restart.as_secs_f64(),
         " ×",

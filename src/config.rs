@@ -142,11 +142,14 @@ impl Config {
             return Err(findings.into_problems(file, text).1);
         }
         let draft = read(Section::new(keys::TOP, 0..0, table.get_ref(), &findings, &["rule"]), text, env);
-        let (source, problems) = findings.into_problems(file, text);
+        let (source, mut problems) = findings.into_problems(file, text);
+        let config = Self { source, ..draft };
         if problems.iter().any(|problem| problem.severity == Severity::Error) {
+            // All at once: who mends the text wants to know of the files as well.
+            problems.extend(config.check_files(Asked::ByCheck));
             return Err(problems);
         }
-        Ok((Self { source, ..draft }, problems))
+        Ok((config, problems))
     }
 
     /// What the decisions about an agent depend on; `None` if there is no such agent.

@@ -91,7 +91,7 @@ pub enum DaemonError {
     #[error("go on: the supervisor of the agents has failed")]
     Failed,
     /// The socket cannot be opened.
-    #[error("failed to {0}")]
+    #[error("cannot listen: {0}")]
     Listen(#[from] ListenError),
     /// The platform refuses something basic.
     #[error("failed to {doing}: {why}")]

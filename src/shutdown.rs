@@ -124,19 +124,31 @@ impl Stop {
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     /// Takes the signals over; to be made before the first work begins, inside the runtime.
     pub fn take() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            Some(()) = self.terminate.recv() => "SIGTERM",
-            Some(()) = self.interrupt.recv() => "SIGINT",
-            else => std::future::pending().await,
+        loop {
+            return tokio::select! {
+                Some(()) = self.terminate.recv() => "SIGTERM",
+                Some(()) = self.interrupt.recv() => "SIGINT",
+                // A terminal that closes, or somebody who expects a reload: neither is a reason to leave agents alone.
+                Some(()) = self.hang_up.recv() => {
+                    tracing::warn!("SIGHUP does nothing in this version: restart the daemon to read the config again");
+                    continue;
+                }
+                else => std::future::pending().await,
+            };
         }
     }
 }

@@ -227,7 +227,7 @@ impl Pool {
         let mut frees = false;
         for change in changes {
             let known = if let Change::CooldownSet(cooldown) = change {
-                self.state.cooling_for_all(&cooldown.subscription, self.now().wall).cloned()
+                self.state.known_for_all(&cooldown.subscription, self.now().wall).cloned()
             } else {
                 None
             };
@@ -319,6 +319,7 @@ impl Pool {
 
     /// A readable credential wakes who waits; a changed one ends the quarantine of the old one (E1).
     async fn credential_is(&mut self, subscription: SubscriptionName, fingerprint: Fingerprint) {
+        let name = subscription.clone();
         let written = self.seen.iter().find(|(name, _)| name == &subscription).map(|(_, seen)| seen.clone());
         if written.as_ref() != Some(&fingerprint) {
             let mut changes = vec![Change::CredentialSeen(subscription.clone(), fingerprint.clone())];
@@ -336,6 +337,10 @@ impl Pool {
                 self.seen.push((subscription.clone(), fingerprint));
             }
             self.fold(&changes);
+            if changes.len() > 1 {
+                let reason = Some("its credential has changed");
+                self.parts.telemetry.emit(events::SubscriptionAvailable { subscription: &name, agent: None, reason });
+            }
         }
         self.wake_waiting(None);
     }

@@ -42,7 +42,7 @@ fn failure(config: &Path, error: &DaemonError) -> Failure {
             damaged @ (OpenError::Damaged { .. } | OpenError::NewerSchema { .. } | OpenError::NotOurs { .. }),
         ) => Failure::new(Exit::StoreDamaged, "store_damaged", format!("failed to {damaged}")),
         DaemonError::Listen(error) if error.is_already_served() => {
-            Failure::new(Exit::StateHeld, "socket_held", format!("failed to {error}"))
+            Failure::new(Exit::StateHeld, "socket_held", format!("cannot listen: {error}"))
         }
         DaemonError::Log(_) | DaemonError::DockerHost(_) | DaemonError::Webhook(_) => {
             Failure::new(Exit::ConfigInvalid, "config_invalid", error.to_string())

@@ -103,7 +103,11 @@ fn moved(switch: &Switch) -> String {
 fn end(switch: &Switch) -> String {
     let took = switch.finished_at.map(|end| end.0.since(switch.started_at.0).as_millis());
     let took = took.map(|ms| format!(" after {}", moments::millis(u64::try_from(ms).unwrap_or(u64::MAX))));
-    format!("{}: {} moved {}{}", switch.outcome, switch.agent, moved(switch), took.unwrap_or_default())
+    let moves = match switch.outcome.parse::<IntentOutcome>() {
+        Ok(outcome) if outcome.is_delivered() => "moved",
+        Ok(_) | Err(_) => "was to move",
+    };
+    format!("{}: {} {moves} {}{}", switch.outcome, switch.agent, moved(switch), took.unwrap_or_default())
 }
 
 /// The answer as the document, or as a line.

@@ -175,7 +175,11 @@ fn scope(row: &Cooldown) -> String {
 }
 
 fn ends(row: &Cooldown, now: Wall) -> String {
-    row.until.map_or_else(|| "when somebody acts".to_owned(), |at| until(at.0, now))
+    match row.until {
+        Some(at) => until(at.0, now),
+        None if &*row.kind == "auth" => "when its credential changes, or somebody clears it".to_owned(),
+        None => "when somebody clears it".to_owned(),
+    }
 }
 
 fn place(agent: &Agent) -> String {

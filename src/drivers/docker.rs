@@ -109,7 +109,10 @@ impl DockerRuntime {
         let done = call(name, agent, deadline, work).await;
         let took = Duration::from_millis(self.clock.now().steady.0.saturating_sub(began));
         self.telemetry.metrics().engine_called(name, took);
-        if let Err(error) = &done {
+        // A container that is not there is an answer, not an error of the engine.
+        if let Err(error) = &done
+            && !matches!(error, RuntimeError::Missing(_))
+        {
             self.telemetry.metrics().engine_failed(name, error.disposition());
         }
         done

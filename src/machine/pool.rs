@@ -8,8 +8,12 @@
 //! Invariants: a reservation belongs to one agent at most (INV-8); nothing cooling is ever picked unforced
 //! (INV-9, checked again in the model). Tests: `tests/pool_rules.rs`, `tests/machine_properties.rs`, `tests/model.rs`.
 
+mod evidence;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+
+use evidence::Evidence;
 
 use super::policy::SubscriptionPolicy;
 use crate::domain::{
@@ -36,7 +40,7 @@ pub struct PoolState {
     /// Places that agents have been promised.
     reservations: BTreeMap<AgentName, SubscriptionName>,
     /// The failures behind promises, known here before they are committed.
-    evidence: BTreeMap<AgentName, Cooldown>,
+    evidence: Evidence,
     /// Agents on each subscription or on their way to it: what the two maps above say, counted.
     heading: BTreeMap<SubscriptionName, u32>,
 }
@@ -276,7 +280,7 @@ impl PoolState {
     /// Takes note of where an open intent goes to, from the store.
     pub fn promise(&mut self, agent: AgentName, subscription: SubscriptionName) {
         self.move_agent(&agent.clone(), |pool| {
-            pool.evidence.remove(&agent);
+            pool.evidence.forget(&agent);
             pool.reservations.insert(agent, subscription);
         });
     }
@@ -293,8 +297,9 @@ impl PoolState {
         self.release(&view.agent);
         if let Some(subscription) = ranking.first().filter(|pick| Some(*pick) != view.current.as_ref()) {
             self.promise(view.agent.clone(), subscription.clone());
-            let evidence = view.failing.as_ref().and_then(|(_, cooldown)| cooldown.clone());
-            self.evidence.extend(evidence.map(|cooldown| (view.agent.clone(), cooldown)));
+            if let Some((_, Some(cooldown))) = &view.failing {
+                self.evidence.note(view.agent.clone(), cooldown.clone());
+            }
         }
         ranking
     }
@@ -302,7 +307,7 @@ impl PoolState {
     /// Takes a mark back.
     pub fn release(&mut self, agent: &AgentName) {
         self.move_agent(agent, |pool| {
-            pool.evidence.remove(agent);
+            pool.evidence.forget(agent);
             pool.reservations.remove(agent);
         });
     }
@@ -392,8 +397,18 @@ impl PoolState {
         trusted.chain(corroborated(&rows)).max_by_key(|row| ends(row))
     }
 
+    /// The same from committed rows alone: what was told to people before.
+    #[must_use]
+    pub fn known_for_all<'a>(&'a self, subscription: &'a SubscriptionName, now: Wall) -> Option<&'a Cooldown> {
+        let quota = self.subscriptions.get(subscription).map(|policy| &policy.quota);
+        let rows = self.cooldowns.values().filter(|row| row.is_cooling(now) && is_about(row, subscription, quota));
+        let rows: Vec<&Cooldown> = rows.collect();
+        let trusted = rows.iter().copied().filter(|row| row.key.reach == Reach::All);
+        trusted.chain(corroborated(&rows)).max_by_key(|row| ends(row))
+    }
+
     fn rows(&self) -> impl Iterator<Item = &Cooldown> {
-        self.cooldowns.values().chain(self.evidence.values())
+        self.cooldowns.values().chain(self.evidence.rows())
     }
 
     fn judge(&self, view: &AgentView, subscription: &SubscriptionPolicy, now: Wall) -> Candidate {

@@ -319,7 +319,7 @@ impl Life {
         let changes = std::mem::take(&mut self.changes);
         let Some(before) = self.before.take() else { return };
         if !changes.is_empty() {
-            let commit = self.parts.store.commit(changes.clone());
+            let (commit, began) = (self.parts.store.commit(changes.clone()), self.now().steady.0);
             let failed = match tokio::time::timeout(COMMIT_TIMEOUT, commit).await {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some((error.disposition(), error.to_string())),
@@ -331,6 +331,8 @@ impl Life {
                 return Box::pin(self.start_over(myself)).await;
             }
             self.commits_failed = 0;
+            let took = Duration::from_millis(self.now().steady.0.saturating_sub(began));
+            self.parts.telemetry.metrics().store_committed(took);
         }
         let Some(state) = &self.state else { return };
         for invariant in invariant::broken(state, &self.parts.seat.policy) {

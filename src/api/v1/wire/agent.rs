@@ -134,7 +134,10 @@ impl Agent {
                 },
                 id: instance.map(|instance| instance.id.clone()),
                 state: status.runtime_state().as_str().into(),
-                started_at: instance.map(|instance| instance.started_at.clone()),
+                // What the kernel says of a process counts ticks, and is nothing that can be shown as a time.
+                started_at: instance
+                    .filter(|_| policy.runtime == RuntimeKind::Container)
+                    .map(|instance| instance.started_at.clone()),
             },
             turns: Turns::default(),
             budget: budget(status),
