@@ -336,7 +336,11 @@ pub(crate) async fn a_cooldown_is_replaced_by_key_and_lifted(rig: &Rig) {
         ])
         .await
         .unwrap();
-    let mut expected = vec![longer, model];
+    let mut banned = cooldown(Reach::All, "org-1", None);
+    (banned.key.credential, banned.kind) = (Some(sub("max-a")), FailureKind::Banned);
+    let softer = switchman::domain::Cooldown { kind: FailureKind::Auth, ..banned.clone() };
+    store.commit(vec![Change::CooldownSet(banned.clone()), Change::CooldownSet(softer)]).await.unwrap();
+    let mut expected = vec![longer, model, banned];
     expected.sort_by(|a, b| a.key.cmp(&b.key));
     assert_eq!(store.load_pool(Wall(T0)).await.unwrap().cooldowns, expected);
 }
