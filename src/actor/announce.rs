@@ -13,6 +13,7 @@ pub(super) fn answers_differ(before: &AgentState, after: &AgentState) -> bool {
         || before.assignment != after.assignment
         || before.pause != after.pause
         || before.pin != after.pin
+        || before.trouble.is_some() != after.trouble.is_some()
         || before.braked_until != after.braked_until
         || before.phase.as_str() != after.phase.as_str()
         || before.phase.rest() != after.phase.rest()

@@ -254,8 +254,16 @@ impl Place {
         loop {
             let left = connections.left.notified();
             let now = connections.read_clock();
-            if connections.find_room(&mut connections.places(), self.seat.uid, now).is_some() {
-                self.seat.is_guest.store(false, Ordering::Relaxed);
+            let has_room = {
+                // Taken under the lock that it was found under: two guests must not take the same place.
+                let mut places = connections.places();
+                let has_room = connections.find_room(&mut places, self.seat.uid, now).is_some();
+                if has_room {
+                    self.seat.is_guest.store(false, Ordering::Relaxed);
+                }
+                has_room
+            };
+            if has_room {
                 return true;
             }
             tokio::select! {
