@@ -251,7 +251,11 @@ impl Life {
             self.callers.fail(&self.parts.seat, self.parts.clock.now());
             return self.arm(myself);
         }
-        while let Some(event) = self.next_event() {
+        loop {
+            if self.must_settle_first() {
+                self.settle(myself).await;
+            }
+            let Some(event) = self.next_event() else { break };
             self.fold(event, myself);
             self.asked_at = self.is_selecting().then(|| self.asked_at.unwrap_or_else(|| self.now()));
         }
@@ -266,6 +270,13 @@ impl Life {
             self.queue = VecDeque::new();
         }
         self.arm(myself);
+    }
+
+    /// What was decided about the pool is told to it before anything follows that may ask it again: an agent that was
+    /// just woken would be offered the subscription that it has just failed on.
+    fn must_settle_first(&self) -> bool {
+        let may_ask = |event: &Event| !matches!(event, Event::Report { .. } | Event::Counted { .. });
+        !self.is_selecting() && self.queue.front().is_some_and(may_ask) && self.changes.iter().any(is_about_the_pool)
     }
 
     fn next_event(&mut self) -> Option<Event> {
@@ -359,20 +370,7 @@ impl Life {
     }
 
     fn tell_pool(&self, changes: &[Change]) {
-        let relevant: Vec<Change> = changes
-            .iter()
-            .filter(|change| {
-                matches!(
-                    change,
-                    Change::CooldownSet(_)
-                        | Change::CooldownLifted(_)
-                        | Change::Assigned { .. }
-                        | Change::IntentOpened(_)
-                        | Change::IntentClosed(_)
-                )
-            })
-            .cloned()
-            .collect();
+        let relevant: Vec<Change> = changes.iter().filter(|change| is_about_the_pool(change)).cloned().collect();
         if !relevant.is_empty() && !self.parts.pool.tell(PoolMsg::Committed(relevant)) {
             // A new life of the pool reads these rows from the store.
             tracing::debug!("committed rows for a pool that has ended");
@@ -444,4 +442,16 @@ impl Life {
             reason,
         });
     }
+}
+
+/// Whether the pool folds it.
+fn is_about_the_pool(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::CooldownSet(_)
+            | Change::CooldownLifted(_)
+            | Change::Assigned { .. }
+            | Change::IntentOpened(_)
+            | Change::IntentClosed(_)
+    )
 }
