@@ -13,7 +13,7 @@ use super::sleep::Sleep;
 use super::{AgentMsg, AgentParts};
 use crate::actor::announce;
 use crate::actor::effects::World;
-use crate::actor::intake::{Batch, FLUSH_AFTER, Intake};
+use crate::actor::intake::{Batch, FLUSH_AFTER, Hints, Intake};
 use crate::actor::pool::PoolMsg;
 use crate::domain::{Change, Disposition, Due, Moment};
 use crate::machine::agent::{Action, AgentState, Effect, Event, Phase, Pick, Reply, Ticket, Verdict, transition};
@@ -352,6 +352,7 @@ impl Life {
         }
         announce::say(&self.parts.telemetry, &before, state, &changes);
         let answers_differ = announce::answers_differ(&before, state);
+        let has_ended = before.phase.intent().is_some() && state.phase.intent().is_none();
         if before == *state {
             self.state = Some(before);
         } else {
@@ -361,6 +362,10 @@ impl Life {
         if changes.iter().any(|change| matches!(change, Change::Notified(_))) {
             self.parts.outbox.notify_waiters();
             self.parts.outbox.notify_one();
+        }
+        if has_ended {
+            // News of the pool that came while the intent was open was not followed: this stands for it.
+            self.parts.seat.hint(Hints { pool_changed: true, ..Hints::default() });
         }
         if answers_differ {
             self.unsettle();
