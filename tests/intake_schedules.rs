@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread;
 use switchman::actor::intake::{Admission, Intake};
-use switchman::domain::{FailureKind, Generation, Report, Reporter, Stamp, Steady, Wall, Window};
+use switchman::domain::{
+    Answer, FailureId, FailureKind, Generation, Outcome, Report, Reporter, Stamp, Steady, Wall, Window,
+};
 use switchman::machine::agent::Command;
 
 const PRODUCERS: u64 = 3;
@@ -179,4 +181,42 @@ fn nothing_is_left_behind_whatever_the_schedule() {
 fn a_token_that_dies_with_its_actor_is_replaced() {
     shuttle::check_random(|| schedule(&[0, 1, 0]), SCHEDULES);
     shuttle::check_pct(|| schedule(&[2, 0]), SCHEDULES, 3);
+}
+
+/// A count that came in for an answer is written down also when a later answer to the same takes its place.
+#[test]
+fn a_count_outlives_the_answer_that_it_was_counted_for() {
+    let mut intake = Intake::default();
+    let post = |intake: &mut Intake| intake.post(report(0, 0), 0, Stamp::Generation(Generation(1)), Steady(0)).0;
+    let take = |intake: &mut Intake| intake.take(1).reports.remove(0);
+    assert!(matches!(post(&mut intake), Admission::Queued(_)));
+    let first = take(&mut intake);
+    assert!(matches!(post(&mut intake), Admission::Queued(_)), "the first is not answered yet");
+    let second = take(&mut intake);
+    intake.answer(first, Ok(answer(1)), Steady(0), Wall(0));
+    assert!(matches!(post(&mut intake), Admission::Settled(_)));
+    intake.answer(second, Ok(answer(2)), Steady(0), Wall(0));
+    assert!(intake.has_counts());
+    assert_eq!(intake.counts(), [(failure(1), 2)]);
+    assert!(!intake.has_counts());
+}
+
+fn failure(number: u64) -> FailureId {
+    FailureId { agent: "one".into(), number }
+}
+
+fn answer(number: u64) -> Answer {
+    Answer {
+        outcome: Outcome::Repeat,
+        duplicate: false,
+        failure: Some(failure(number)),
+        kind: FailureKind::RateLimit,
+        agent: "one".into(),
+        subscription: None,
+        generation: None,
+        switch: None,
+        retry_after: None,
+        earliest_reset: None,
+        reason: None,
+    }
 }

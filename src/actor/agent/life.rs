@@ -13,7 +13,7 @@ use super::sleep::Sleep;
 use super::{AgentMsg, AgentParts};
 use crate::actor::announce;
 use crate::actor::effects::World;
-use crate::actor::intake::{Batch, FLUSH_AFTER, Intake};
+use crate::actor::intake::{Batch, FLUSH_AFTER, Hints, Intake};
 use crate::actor::pool::PoolMsg;
 use crate::domain::{Change, Disposition, Due, Moment};
 use crate::machine::agent::{Action, AgentState, Effect, Event, Phase, Pick, Reply, Ticket, Verdict, transition};
@@ -251,7 +251,11 @@ impl Life {
             self.callers.fail(&self.parts.seat, self.parts.clock.now());
             return self.arm(myself);
         }
-        while let Some(event) = self.next_event() {
+        loop {
+            if self.must_settle_first() {
+                self.settle(myself).await;
+            }
+            let Some(event) = self.next_event() else { break };
             self.fold(event, myself);
             self.asked_at = self.is_selecting().then(|| self.asked_at.unwrap_or_else(|| self.now()));
         }
@@ -266,6 +270,13 @@ impl Life {
             self.queue = VecDeque::new();
         }
         self.arm(myself);
+    }
+
+    /// What was decided about the pool is told to it before anything follows that may ask it again: an agent that was
+    /// just woken would be offered the subscription that it has just failed on.
+    fn must_settle_first(&self) -> bool {
+        let may_ask = |event: &Event| !matches!(event, Event::Report { .. } | Event::Counted { .. });
+        !self.is_selecting() && self.queue.front().is_some_and(may_ask) && self.changes.iter().any(is_about_the_pool)
     }
 
     fn next_event(&mut self) -> Option<Event> {
@@ -341,6 +352,7 @@ impl Life {
         }
         announce::say(&self.parts.telemetry, &before, state, &changes);
         let answers_differ = announce::answers_differ(&before, state);
+        let has_ended = before.phase.intent().is_some() && state.phase.intent().is_none();
         if before == *state {
             self.state = Some(before);
         } else {
@@ -351,6 +363,10 @@ impl Life {
             self.parts.outbox.notify_waiters();
             self.parts.outbox.notify_one();
         }
+        if has_ended {
+            // News of the pool that came while the intent was open was not followed: this stands for it.
+            self.parts.seat.hint(Hints { pool_changed: true, ..Hints::default() });
+        }
         if answers_differ {
             self.unsettle();
         }
@@ -359,20 +375,7 @@ impl Life {
     }
 
     fn tell_pool(&self, changes: &[Change]) {
-        let relevant: Vec<Change> = changes
-            .iter()
-            .filter(|change| {
-                matches!(
-                    change,
-                    Change::CooldownSet(_)
-                        | Change::CooldownLifted(_)
-                        | Change::Assigned { .. }
-                        | Change::IntentOpened(_)
-                        | Change::IntentClosed(_)
-                )
-            })
-            .cloned()
-            .collect();
+        let relevant: Vec<Change> = changes.iter().filter(|change| is_about_the_pool(change)).cloned().collect();
         if !relevant.is_empty() && !self.parts.pool.tell(PoolMsg::Committed(relevant)) {
             // A new life of the pool reads these rows from the store.
             tracing::debug!("committed rows for a pool that has ended");
@@ -444,4 +447,16 @@ impl Life {
             reason,
         });
     }
+}
+
+/// Whether the pool folds it.
+fn is_about_the_pool(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::CooldownSet(_)
+            | Change::CooldownLifted(_)
+            | Change::Assigned { .. }
+            | Change::IntentOpened(_)
+            | Change::IntentClosed(_)
+    )
 }

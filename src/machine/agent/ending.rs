@@ -129,7 +129,8 @@ fn tell(d: &mut Deciding<'_>, intent: &Intent, outcome: IntentOutcome) {
     let from = intent.from.as_ref().map_or("nothing", |from| from.as_str());
     let moved = if outcome.is_delivered() { "moved" } else { "could not be moved" };
     let text = format!("{} {moved} from {from} to {}: {outcome}", d.state.name, intent.to);
-    serving::notify(d, NotifyEvent::Switch, &format!("switch-{}", intent.id.number), text);
+    let id = format!("switch-{}", intent.id.number);
+    serving::notify_about(d, Some(intent.id.clone()), NotifyEvent::Switch, &id, text);
 }
 
 /// The credential is in place and the agent cannot be made to run on it: a person has to look.

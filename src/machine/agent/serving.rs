@@ -9,8 +9,8 @@ use super::reporting::{self, Failing, Finding};
 use super::selecting;
 use super::state::Phase;
 use crate::domain::{
-    Assignment, Cause, CauseBy, Change, Delivered, Due, Generation, Issued, Notification, NotifyEvent, Outcome,
-    RuntimeState, Sighting, SubscriptionName, Wall,
+    Assignment, Cause, CauseBy, Change, Delivered, Due, Generation, IntentId, Issued, Notification, NotifyEvent,
+    Outcome, RuntimeState, Sighting, SubscriptionName, Wall,
 };
 use crate::machine::policy::RuntimeKind;
 use crate::machine::pool::Wanted;
@@ -258,6 +258,12 @@ fn assign_as_found(d: &mut Deciding<'_>, subscription: SubscriptionName) {
 
 /// A message for people about the agent as it is now; the id is the agent's and the event's own.
 pub(super) fn notify(d: &mut Deciding<'_>, event: NotifyEvent, id: &str, text: String) {
+    let intent = d.state.phase.intent().map(|intent| intent.id.clone());
+    notify_about(d, intent, event, id, text);
+}
+
+/// The same about an intent, which may have ended.
+pub(super) fn notify_about(d: &mut Deciding<'_>, intent: Option<IntentId>, event: NotifyEvent, id: &str, text: String) {
     let notification = Notification {
         id: format!("{}-{id}", d.state.name),
         event,
@@ -265,7 +271,7 @@ pub(super) fn notify(d: &mut Deciding<'_>, event: NotifyEvent, id: &str, text: S
         agent: d.state.name.clone(),
         subscription: d.state.subscription().cloned(),
         generation: d.state.assignment.as_ref().map(|assignment| assignment.generation),
-        intent: d.state.phase.intent().map(|intent| intent.id.clone()),
+        intent,
         text,
     };
     d.change(Change::Notified(notification));
