@@ -112,5 +112,9 @@ async fn told_to_stop_within_a_switch_it_ends_in_time_and_the_next_life_complete
     assert_eq!(processes[0].variable("SWITCHMAN_GENERATION"), "2");
     stage.site.hook.notified("the switch", |notification| notification["event"] == "switch").await;
     assert!(stage.site.stop().await.success());
-    assert_eq!(stage.site.hook.ids("switch").len(), 1);
+    // Told at least once: a daemon that ends right after handing it over hands it over again, under the same id.
+    let mut told = stage.site.hook.ids("switch");
+    assert!(told.len() <= 2, "{told:?}");
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
 }
