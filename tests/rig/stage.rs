@@ -83,11 +83,15 @@ impl Stage {
         starts
     }
 
-    /// Asserts that the newest start of an agent was on this subscription's credential.
+    /// Waits until the newest start of an agent was on this subscription's credential: an agent that is started says so
+    /// a moment later.
     pub(crate) async fn runs_on(&self, agent: &str, subscription: &str) {
-        let newest = self.starts(agent).await.pop().unwrap();
         let credential = fingerprint(self.site.folder.credential(subscription).as_bytes());
-        assert_eq!(newest["credential_fingerprint"], credential.0, "{agent} does not run on {subscription}");
+        eventually(&format!("{agent} runs on {subscription}"), async || {
+            let newest = self.starts(agent).await.pop()?;
+            (newest["credential_fingerprint"] == credential.0.as_str()).then_some(())
+        })
+        .await;
     }
 
     /// Ends an agent as the kernel does.
