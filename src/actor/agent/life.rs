@@ -350,7 +350,7 @@ impl Life {
             self.parts.telemetry.metrics().invariant_violated(invariant.id());
             debug_assert!(false, "{} broken: {state:#?}", invariant.id());
         }
-        announce::say(&self.parts.telemetry, &before, state, &changes);
+        let (was, is) = (Arc::clone(&before), Arc::clone(state));
         let answers_differ = announce::answers_differ(&before, state);
         let has_ended = before.phase.intent().is_some() && state.phase.intent().is_none();
         if before == *state {
@@ -370,6 +370,9 @@ impl Life {
         if answers_differ {
             self.unsettle();
         }
+        // Whoever reads it in the log finds it so everywhere else: the state is published by now.
+        announce::say(&self.parts.telemetry, &was, &is, &changes);
+        drop((was, is));
         self.reply();
         self.act(myself);
     }
