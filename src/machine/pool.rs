@@ -392,9 +392,7 @@ impl PoolState {
     /// The cooldown that holds for everyone: a trusted word, or the same word from two agents (E7).
     #[must_use]
     pub fn cooling_for_all<'a>(&'a self, subscription: &'a SubscriptionName, now: Wall) -> Option<&'a Cooldown> {
-        let rows: Vec<&Cooldown> = self.rows_about(subscription, now).collect();
-        let trusted = rows.iter().copied().filter(|row| row.key.reach == Reach::All);
-        trusted.chain(corroborated(&rows)).max_by_key(|row| ends(row))
+        holds_for_all(self.rows_about(subscription, now))
     }
 
     /// The same from committed rows alone: what was told to people before.
@@ -402,9 +400,7 @@ impl PoolState {
     pub fn known_for_all<'a>(&'a self, subscription: &'a SubscriptionName, now: Wall) -> Option<&'a Cooldown> {
         let quota = self.subscriptions.get(subscription).map(|policy| &policy.quota);
         let rows = self.cooldowns.values().filter(|row| row.is_cooling(now) && is_about(row, subscription, quota));
-        let rows: Vec<&Cooldown> = rows.collect();
-        let trusted = rows.iter().copied().filter(|row| row.key.reach == Reach::All);
-        trusted.chain(corroborated(&rows)).max_by_key(|row| ends(row))
+        holds_for_all(rows)
     }
 
     fn rows(&self) -> impl Iterator<Item = &Cooldown> {
@@ -498,6 +494,13 @@ fn is_about(row: &Cooldown, subscription: &SubscriptionName, quota: Option<&Quot
         Some(credential) => credential == subscription,
         None => Some(&row.key.quota) == quota,
     }
+}
+
+/// Of these rows the one that holds for everyone and ends last.
+fn holds_for_all<'a>(rows: impl Iterator<Item = &'a Cooldown>) -> Option<&'a Cooldown> {
+    let rows: Vec<&Cooldown> = rows.collect();
+    let trusted = rows.iter().copied().filter(|row| row.key.reach == Reach::All);
+    trusted.chain(corroborated(&rows)).max_by_key(|row| ends(row))
 }
 
 /// Of the words of single agents, those that a second agent says as well: each limit for as long as two agree.

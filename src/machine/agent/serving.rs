@@ -48,10 +48,8 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         ) => d.ignore(IgnoreReason::NotNow),
         // Whatever was put off: first see how the agent is, then decide.
         Inner::Timer(Timer::Retry) => look(d),
-        Inner::Timer(Timer::Wake) => wake(d),
-        Inner::Timer(Timer::Brake | Timer::Pause | Timer::Settle) | Inner::Reconsider => {
-            reconsider(d);
-        }
+        // A wake-up: where the own reset is over, the subscription serves again without a restart (C8, F3).
+        Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle) | Inner::Reconsider => reconsider(d),
     }
 }
 
@@ -148,11 +146,6 @@ pub(super) fn reconsider(d: &mut Deciding<'_>) {
             d.select(Wanted::Any, cause, None, None);
         }
     }
-}
-
-/// The wait for the present subscription's own reset is over: it serves again, no restart (C8, F3).
-fn wake(d: &mut Deciding<'_>) {
-    reconsider(d);
 }
 
 /// Looks at an agent that rests, and again in a while should the answer never come.
