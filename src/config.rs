@@ -58,8 +58,8 @@ pub use socket::socket;
 pub use subscription::Subscription;
 pub use switching::{Strategy, Switching};
 
-use crate::domain::AgentName;
-use crate::machine::policy::{Policy, SubscriptionPolicy};
+use crate::domain::{AgentName, Apply, Format};
+use crate::machine::policy::{FilePolicy, Policy, SubscriptionPolicy};
 use path::Expansion;
 use problem::{Findings, Source};
 use reader::Section;
@@ -162,7 +162,15 @@ impl Config {
         let quotas = self.subscriptions.iter().filter(shared);
         Some(Policy {
             quotas: quotas.map(|subscription| (subscription.name.clone(), subscription.quota.clone())).collect(),
+            kinds: self.subscriptions.iter().map(|one| (one.name.clone(), one.kind)).collect(),
             runtime: agent.runtime(),
+            tool: agent.tool,
+            file: match &agent.delivery {
+                Delivery::File(path) => {
+                    Some(FilePolicy { path: path.clone(), format: Format::Raw, apply: Apply::Restart })
+                }
+                Delivery::Env(_) => None,
+            },
             subscriptions: agent.subscriptions.clone(),
             models: Vec::new(),
             switching: switching.enabled,

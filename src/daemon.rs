@@ -262,7 +262,7 @@ async fn wire(
     });
     let variables = environment.variables.clone();
     let credentials = Credentials::new(
-        config.subscriptions.iter().map(|subscription| (subscription.name.clone(), subscription.credential.clone())),
+        config.subscriptions.iter().map(|one| (one.name.clone(), one.credential.clone(), one.kind)),
         Arc::new(move |name: &str| variables.get(name).cloned()),
         environment.get("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         Arc::clone(clock),

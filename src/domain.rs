@@ -9,12 +9,14 @@
 pub mod assignment;
 pub mod cooldown;
 pub mod credential;
+pub mod delivery;
 pub mod disposition;
 pub mod duration;
 pub mod failure;
 pub mod generation;
 pub mod ids;
 pub mod intent;
+pub mod log;
 pub mod moment;
 pub mod record;
 pub mod report;
@@ -25,11 +27,13 @@ pub(crate) mod words;
 pub use assignment::{Assignment, Delivered, Instance, RuntimeState, Sighting};
 pub use cooldown::{Cooldown, CooldownKey, CooldownSource, Reach};
 pub use credential::CredentialRef;
+pub use delivery::{Apply, Format, Reload};
 pub use disposition::Disposition;
 pub use failure::{FailureKind, Window};
 pub use generation::Generation;
 pub use ids::{AgentName, FailureId, IntentId, Model, Provider, QuotaIdentity, ReportId, SubscriptionName};
 pub use intent::{Cause, CauseBy, IntentOutcome, Plan};
+pub use log::LogPosition;
 pub use moment::{Due, Moment, Steady, Wall};
 pub use record::{
     AgentRecord, Attributes, Change, Deferred, FailureRecord, Intent, IntentEnd, IntentMarks, IntentRecord, Issued,

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 use secrecy::SecretString;
-use switchman::domain::{AgentName, Disposition, Fingerprint, Generation, SubscriptionName};
+use switchman::domain::{AgentName, Disposition, Fingerprint, Generation, SubscriptionName, SubscriptionType};
 use switchman::drivers::delivery::{FileDelivery, Target};
 use switchman::drivers::fake::runtime::{FakeWorld, Place};
 use switchman::drivers::fingerprint::fingerprint;
 use switchman::drivers::system_clock::SystemClock;
 use switchman::ports::credentials::Credential;
-use switchman::ports::delivery::{Consignment, Delivery, DeliveryError, Found};
+use switchman::ports::delivery::{Consignment, Delivery, DeliveryError, Found, FoundCredential};
 
 const SECRET: &str = "not-a-real-credential";
 
@@ -28,13 +28,17 @@ fn print_of(content: &str) -> Fingerprint {
     fingerprint(content.as_bytes())
 }
 
+fn found_of(content: Fingerprint) -> Found {
+    Found::Credential(FoundCredential::of_static(content))
+}
+
 async fn deliver(
     delivery: &dyn Delivery,
     agent: &AgentName,
     secret: &str,
     generation: u64,
 ) -> Result<(), DeliveryError> {
-    let credential = Credential { secret: SecretString::from(secret), fingerprint: print_of(secret) };
+    let credential = Credential::of_static(SecretString::from(secret), print_of(secret), SubscriptionType::SetupToken);
     let consignment = Consignment {
         agent,
         subscription: &SubscriptionName::new("max-b"),
@@ -49,7 +53,7 @@ async fn what_was_delivered_is_found(delivery: &dyn Delivery) {
     for (generation, secret) in [(1, SECRET), (2, "another\n")] {
         delivery.preflight(&agent()).await.unwrap();
         deliver(delivery, &agent(), secret, generation).await.unwrap();
-        assert_eq!(delivery.found(&agent()).await.unwrap(), Found::Content(print_of(secret)));
+        assert_eq!(delivery.found(&agent()).await.unwrap(), found_of(print_of(secret)));
     }
 }
 
@@ -269,10 +273,10 @@ async fn what_a_crash_before_the_rename_left_is_removed_and_the_old_credential_s
     for temporary in folder.temporaries() {
         std::fs::write(temporary, "half a creden").unwrap();
     }
-    assert_eq!(delivery.found(&agent()).await.unwrap(), Found::Content(print_of("old")));
+    assert_eq!(delivery.found(&agent()).await.unwrap(), found_of(print_of("old")));
     delivery.preflight(&agent()).await.unwrap();
     deliver(&delivery, &agent(), SECRET, 2).await.unwrap();
-    assert_eq!(delivery.found(&agent()).await.unwrap(), Found::Content(print_of(SECRET)));
+    assert_eq!(delivery.found(&agent()).await.unwrap(), found_of(print_of(SECRET)));
     assert_eq!(folder.names(), ["credential", "credential.switchman.json"]);
 }
 
@@ -284,7 +288,7 @@ async fn a_crash_between_the_renames_leaves_the_new_credential_and_the_old_numbe
     let old_sidecar = std::fs::read(folder.sidecar()).unwrap();
     deliver(&delivery, &agent(), SECRET, 2).await.unwrap();
     std::fs::write(folder.sidecar(), old_sidecar).unwrap();
-    assert_eq!(delivery.found(&agent()).await.unwrap(), Found::Content(print_of(SECRET)));
+    assert_eq!(delivery.found(&agent()).await.unwrap(), found_of(print_of(SECRET)));
     assert_eq!(delivery.sidecar(&agent()).await.unwrap().unwrap().generation, Generation(1));
     deliver(&delivery, &agent(), SECRET, 2).await.unwrap();
     assert_eq!(delivery.sidecar(&agent()).await.unwrap().unwrap().generation, Generation(2));

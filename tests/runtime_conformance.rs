@@ -92,7 +92,7 @@ fn one() -> AgentName {
 
 async fn what_was_never_started_is_stopped_and_has_no_instance<R: Rig>() {
     let rig = R::new().await;
-    assert_eq!(look(&rig, &one()).await, Seen { state: RuntimeState::Stopped, instance: None });
+    assert_eq!(look(&rig, &one()).await, Seen::of(RuntimeState::Stopped, None));
     assert_eq!(rig.runtime().await_ready(&one(), PATIENCE).await.unwrap(), Readiness::NotRunning);
 }
 
@@ -121,7 +121,7 @@ async fn what_exited_is_stopped_keeps_its_instance_and_a_restart_starts_it<R: Ri
     let rig = R::new().await;
     let first = start(&rig, &one()).await;
     rig.exits(&one()).await;
-    let stopped = Seen { state: RuntimeState::Stopped, instance: Some(first.clone()) };
+    let stopped = Seen::of(RuntimeState::Stopped, Some(first.clone()));
     eventually("it is seen stopped", async || (look(&rig, &one()).await == stopped).then_some(())).await;
     assert_eq!(rig.runtime().await_ready(&one(), PATIENCE).await.unwrap(), Readiness::NotRunning);
     rig.runtime().restart(Orders::new().about(&one(), Some(&first))).await.unwrap();

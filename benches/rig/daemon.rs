@@ -17,9 +17,9 @@ use switchman::machine::agent::testing;
 use switchman::machine::policy::{Policy, SubscriptionPolicy};
 use switchman::ports::Pending;
 use switchman::ports::clock::Clock;
-use switchman::ports::credentials::{Credential, CredentialError, CredentialSource};
-use switchman::ports::delivery::{Consignment, Delivery, DeliveryError, Found};
-use switchman::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
+use switchman::ports::credentials::{Credential, CredentialError, CredentialSource, Login, TakenBack};
+use switchman::ports::delivery::{Consignment, Delivery, DeliveryError, Found, FoundCredential};
+use switchman::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
 use switchman::ports::store::Store;
 use switchman::telemetry::Telemetry;
 
@@ -63,7 +63,7 @@ impl Runtime for QuietWorld {
             id: "4c01db0b339c7c2f1a0f6c1f8d6f0b0d1c9a2f1e5d7b8a6c3e2f1d0c9b8a7f6e".to_owned(),
             started_at: format!("2026-11-21T10:58:00.{:09}Z", self.of(agent).restarts),
         };
-        Box::pin(std::future::ready(Ok(Seen { state: RuntimeState::Running, instance: Some(instance) })))
+        Box::pin(std::future::ready(Ok(Seen::of(RuntimeState::Running, Some(instance)))))
     }
 
     fn restart<'a>(&'a self, order: StartOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
@@ -72,6 +72,10 @@ impl Runtime for QuietWorld {
 
     fn start<'a>(&'a self, order: StartOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
         self.begin_life(&order)
+    }
+
+    fn reload<'a>(&'a self, _: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn await_ready<'a>(&'a self, _: &'a AgentName, _: Duration) -> Pending<'a, Result<Readiness, RuntimeError>> {
@@ -98,9 +102,14 @@ impl Delivery for QuietWorld {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    fn login<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<Login>, DeliveryError>> {
+        let _ = agent;
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     fn found<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Found, DeliveryError>> {
         let found = self.of(agent).delivered.unwrap_or_else(|| self.first.clone());
-        Box::pin(std::future::ready(Ok(Found::Content(found))))
+        Box::pin(std::future::ready(Ok(Found::Credential(FoundCredential::of_static(found)))))
     }
 }
 
@@ -114,8 +123,17 @@ fn key(subscription: &str) -> String {
 impl CredentialSource for Keys {
     fn read<'a>(&'a self, subscription: &'a SubscriptionName) -> Pending<'a, Result<Credential, CredentialError>> {
         let secret = key(subscription.as_str());
-        let credential = Credential { fingerprint: fingerprint(secret.as_bytes()), secret: secret.into() };
+        let credential =
+            Credential::of_static(secret.clone().into(), fingerprint(secret.as_bytes()), SubscriptionType::SetupToken);
         Box::pin(std::future::ready(Ok(credential)))
+    }
+
+    fn take_back<'a>(
+        &'a self,
+        _: &'a SubscriptionName,
+        _: &'a Login,
+    ) -> Pending<'a, Result<TakenBack, CredentialError>> {
+        Box::pin(std::future::ready(Ok(TakenBack::NotNewer)))
     }
 }
 

@@ -76,9 +76,9 @@ impl World {
         let delivered = match found {
             Found::Nothing => Delivered::Nothing,
             Found::NotAFile => Delivered::Hidden,
-            Found::Content(content) => {
+            Found::Credential(found) => {
                 let known = self.fingerprints.borrow();
-                let owner = known.iter().find(|(fingerprint, _)| fingerprint == &content);
+                let owner = known.iter().find(|(fingerprint, _)| fingerprint == &found.content);
                 owner.map_or(Delivered::Unrecognised, |(_, name)| Delivered::Subscription(name.clone()))
             }
         };
@@ -129,7 +129,7 @@ impl World {
             Err(obstacle) => obstacle,
         };
         match self.delivery.found(agent).await {
-            Ok(Found::Content(_)) => Ok(None),
+            Ok(Found::Credential(_)) => Ok(None),
             Ok(Found::Nothing | Found::NotAFile) | Err(_) => Err(obstacle),
         }
     }

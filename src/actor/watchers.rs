@@ -10,7 +10,7 @@ use crate::domain::{AgentName, Steady, SubscriptionName};
 use crate::machine::policy::RuntimeKind;
 use crate::ports::clock::Clock;
 use crate::ports::credentials::CredentialSource;
-use crate::ports::runtime::{Runtime, RuntimeEvent};
+use crate::ports::runtime::{Ended, Runtime, RuntimeEvent};
 use crate::telemetry::events;
 
 /// How often the sources of credentials are looked at.
@@ -21,7 +21,9 @@ pub(super) async fn runtime_events(switchman: Switchman, runtime: Arc<dyn Runtim
     let mut lost_at: Option<Steady> = None;
     loop {
         match runtime.next_event().await {
-            RuntimeEvent::Changed(agent) => switchman.runtime_changed(&agent),
+            RuntimeEvent::Changed(agent)
+            | RuntimeEvent::Ended(Ended { agent, .. })
+            | RuntimeEvent::Health { agent, .. } => switchman.runtime_changed(&agent),
             RuntimeEvent::EngineLost(why) => {
                 lost_at.get_or_insert_with(|| switchman.now().steady);
                 switchman.telemetry().emit(events::EngineLost { reason: &why });

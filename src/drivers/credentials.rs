@@ -22,10 +22,10 @@ use zeroize::Zeroizing;
 
 use super::fingerprint::fingerprint;
 use crate::domain::credential::{implausible, is_exposed, without_line_end};
-use crate::domain::{CredentialRef, SubscriptionName};
+use crate::domain::{CredentialRef, SubscriptionName, SubscriptionType};
 use crate::ports::Pending;
 use crate::ports::clock::Clock;
-use crate::ports::credentials::{Credential, CredentialError, CredentialSource};
+use crate::ports::credentials::{Credential, CredentialError, CredentialSource, Login, TakenBack};
 
 /// How long a command may take to print a credential.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Reads the credentials that a config refers to.
 pub struct Credentials {
-    references: BTreeMap<SubscriptionName, CredentialRef>,
+    references: BTreeMap<SubscriptionName, (CredentialRef, SubscriptionType)>,
     env: Environment,
     systemd: Option<PathBuf>,
     clock: Arc<dyn Clock>,
@@ -53,12 +53,13 @@ impl Credentials {
     /// `systemd` is the directory that systemd put the service's credentials into, `$CREDENTIALS_DIRECTORY`.
     #[must_use]
     pub fn new(
-        references: impl IntoIterator<Item = (SubscriptionName, CredentialRef)>,
+        references: impl IntoIterator<Item = (SubscriptionName, CredentialRef, SubscriptionType)>,
         env: Environment,
         systemd: Option<PathBuf>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { references: references.into_iter().collect(), env, systemd, clock }
+        let references = references.into_iter().map(|(name, reference, kind)| (name, (reference, kind)));
+        Self { references: references.collect(), env, systemd, clock }
     }
 
     async fn content(&self, reference: &CredentialRef) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -85,10 +86,10 @@ impl Credentials {
 impl CredentialSource for Credentials {
     fn read<'a>(&'a self, subscription: &'a SubscriptionName) -> Pending<'a, Result<Credential, CredentialError>> {
         Box::pin(async move {
-            let Some(reference) = self.references.get(subscription) else {
+            let Some((reference, kind)) = self.references.get(subscription) else {
                 return Err(CredentialError::NoSuchSubscription(subscription.clone()));
             };
-            let read = self.content(reference).await.and_then(|content| plausible(&content));
+            let read = self.content(reference).await.and_then(|content| plausible(&content, *kind));
             read.map_err(|failure| {
                 let (subscription, place) = (subscription.clone(), reference.to_string());
                 match failure {
@@ -97,6 +98,14 @@ impl CredentialSource for Credentials {
                 }
             })
         })
+    }
+
+    fn take_back<'a>(
+        &'a self,
+        _: &'a SubscriptionName,
+        _: &'a Login,
+    ) -> Pending<'a, Result<TakenBack, CredentialError>> {
+        Box::pin(std::future::ready(Ok(TakenBack::NotNewer)))
     }
 }
 
@@ -112,7 +121,7 @@ enum Mode {
     Any,
 }
 
-fn plausible(content: &[u8]) -> Result<Credential, Failure> {
+fn plausible(content: &[u8], kind: SubscriptionType) -> Result<Credential, Failure> {
     let content = without_line_end(content);
     if let Some(why) = implausible(content) {
         return Err(Failure::Implausible(why.to_owned()));
@@ -120,7 +129,7 @@ fn plausible(content: &[u8]) -> Result<Credential, Failure> {
     let Ok(text) = std::str::from_utf8(content) else {
         return Err(Failure::Implausible("it is not UTF-8 text".to_owned()));
     };
-    Ok(Credential { secret: SecretString::from(text), fingerprint: fingerprint(content) })
+    Ok(Credential::of_static(SecretString::from(text), fingerprint(content), kind))
 }
 
 async fn read_file(path: PathBuf, mode: Mode) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -232,7 +241,12 @@ mod tests {
             "EMPTY" => Some(String::new()),
             _ => None,
         });
-        Credentials::new([(SubscriptionName::new("a"), reference)], env, systemd, Arc::new(clock))
+        Credentials::new(
+            [(SubscriptionName::new("a"), reference, SubscriptionType::SetupToken)],
+            env,
+            systemd,
+            Arc::new(clock),
+        )
     }
 
     async fn read(reference: CredentialRef) -> Result<Credential, CredentialError> {

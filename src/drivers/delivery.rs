@@ -35,7 +35,8 @@ use super::fingerprint::{fingerprint, without_final_newline};
 use crate::domain::AgentName;
 use crate::ports::Pending;
 use crate::ports::clock::Clock;
-use crate::ports::delivery::{Consignment, Delivery, DeliveryError, Found};
+use crate::ports::credentials::Login;
+use crate::ports::delivery::{Consignment, Delivery, DeliveryError, Found, FoundCredential};
 
 /// Where an agent's credential goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,12 +124,16 @@ impl Delivery for FileDelivery {
         })
     }
 
+    fn login<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<Login>, DeliveryError>> {
+        Box::pin(async move { self.at(agent, |_| Ok(None)).await.map(Option::flatten) })
+    }
+
     fn found<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Found, DeliveryError>> {
         Box::pin(async move {
             let look = |place: &Place| {
                 Ok(match place.read()? {
                     Some(content) if !without_final_newline(&content).is_empty() => {
-                        Found::Content(fingerprint(&content))
+                        Found::Credential(FoundCredential::of_static(fingerprint(&content)))
                     }
                     Some(_) | None => Found::Nothing,
                 })

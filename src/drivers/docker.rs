@@ -40,7 +40,7 @@ use self::events::Follower;
 use crate::domain::{AgentName, Instance, RuntimeState};
 use crate::ports::Pending;
 use crate::ports::clock::Clock;
-use crate::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
+use crate::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
 use crate::telemetry::Telemetry;
 
 /// What the engine gives a container to end by itself if neither it nor the order says otherwise.
@@ -192,7 +192,7 @@ impl Container {
     fn seen(self) -> Seen {
         let state = if self.running { RuntimeState::Running } else { RuntimeState::Stopped };
         let id = self.id;
-        Seen { state, instance: self.started_at.map(|started_at| Instance { id, started_at }) }
+        Seen::of(state, self.started_at.map(|started_at| Instance { id, started_at }))
     }
 
     fn is_another_life_than(&self, before: &Instance) -> bool {
@@ -205,9 +205,7 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             match self.inspect(agent, self.call_timeout).await {
                 Ok(container) => Ok(container.seen()),
-                Err(RuntimeError::Missing(_)) if self.knows(agent) => {
-                    Ok(Seen { state: RuntimeState::Missing, instance: None })
-                }
+                Err(RuntimeError::Missing(_)) if self.knows(agent) => Ok(Seen::of(RuntimeState::Missing, None)),
                 Err(error) => Err(error),
             }
         })
@@ -232,6 +230,11 @@ impl Runtime for DockerRuntime {
             let container = self.subject_of(&order).await?;
             if container.running { Ok(()) } else { self.start_it(&order, &container).await }
         })
+    }
+
+    fn reload<'a>(&'a self, _: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
+        let why = "containers are restarted".to_owned();
+        Box::pin(std::future::ready(Err(RuntimeError::Refused { call: "reload", why })))
     }
 
     fn await_ready<'a>(

@@ -49,7 +49,7 @@ use self::record::Records;
 use crate::domain::{AgentName, RuntimeState};
 use crate::ports::Pending;
 use crate::ports::clock::Clock;
-use crate::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
+use crate::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
 
 /// The variables of the daemon that a child gets too.
 pub const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "USER"];
@@ -290,11 +290,11 @@ impl Runtime for ProcessRuntime {
     fn look<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Seen, RuntimeError>> {
         Box::pin(async move {
             Ok(match self.slot(agent)?.life() {
-                None => Seen { state: RuntimeState::Stopped, instance: None },
+                None => Seen::of(RuntimeState::Stopped, None),
                 Some(life) => {
                     let is_running = life.stage() == Stage::Running;
                     let state = if is_running { RuntimeState::Running } else { RuntimeState::Stopped };
-                    Seen { state, instance: Some(life.instance.clone()) }
+                    Seen::of(state, Some(life.instance.clone()))
                 }
             })
         })
@@ -327,6 +327,11 @@ impl Runtime for ProcessRuntime {
             }
             self.begin_life(slot, &order).await
         })
+    }
+
+    fn reload<'a>(&'a self, _: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
+        let why = "processes are restarted".to_owned();
+        Box::pin(std::future::ready(Err(RuntimeError::Refused { call: "reload", why })))
     }
 
     fn await_ready<'a>(

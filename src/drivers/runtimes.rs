@@ -10,7 +10,7 @@ use super::docker::DockerRuntime;
 use super::process::ProcessRuntime;
 use crate::domain::AgentName;
 use crate::ports::Pending;
-use crate::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
+use crate::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
 
 /// The runtimes of a daemon. An agent belongs to at most one.
 pub struct Runtimes {
@@ -58,6 +58,10 @@ impl Runtime for Runtimes {
 
     fn start<'a>(&'a self, order: StartOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
         Box::pin(async move { self.of(order.agent)?.start(order).await })
+    }
+
+    fn reload<'a>(&'a self, order: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
+        Box::pin(async move { self.of(order.agent)?.reload(order).await })
     }
 
     fn await_ready<'a>(

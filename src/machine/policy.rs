@@ -2,9 +2,10 @@
 //! filled in later.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{Model, Provider, QuotaIdentity, SubscriptionName, SubscriptionType, Window};
+use crate::domain::{Apply, Format, Model, Provider, QuotaIdentity, SubscriptionName, SubscriptionType, Tool, Window};
 
 /// How the agent is run, as far as a decision depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +36,30 @@ pub struct Budget {
     pub per: Duration,
 }
 
+/// How an agent gets its credential through a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePolicy {
+    /// The file, on this machine.
+    pub path: PathBuf,
+    /// What it looks like.
+    pub format: Format,
+    /// What is done once it is in place.
+    pub apply: Apply,
+}
+
 /// Everything that the decisions about one agent depend on, besides its state and the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// How the agent is run.
     pub runtime: RuntimeKind,
+    /// What runs inside.
+    pub tool: Tool,
+    /// Where its credential is written, and how; `None` if it gets it with its environment.
+    pub file: Option<FilePolicy>,
     /// The subscriptions it may use, in the order of the config.
     pub subscriptions: Vec<SubscriptionName>,
+    /// What sort of credential each of them has.
+    pub kinds: BTreeMap<SubscriptionName, SubscriptionType>,
     /// What the provider counts each of them against.
     pub quotas: BTreeMap<SubscriptionName, QuotaIdentity>,
     /// The models it needs; empty means any.

@@ -2,7 +2,7 @@
 
 use super::{Disposition, Pending};
 use crate::domain::{AgentName, Fingerprint, Generation, SubscriptionName};
-use crate::ports::credentials::Credential;
+use crate::ports::credentials::{Credential, Login};
 
 /// What is written for an agent.
 #[derive(Debug)]
@@ -22,10 +22,40 @@ pub struct Consignment<'a> {
 pub enum Found {
     /// There is no file yet.
     Nothing,
-    /// A file with this content.
-    Content(Fingerprint),
+    /// A file with a credential.
+    Credential(FoundCredential),
     /// This agent gets its credential with its environment; there is nothing to read back.
     NotAFile,
+}
+
+/// A credential that lies in an agent's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundCredential {
+    /// Of the credential in it, whatever the format around it.
+    pub content: Fingerprint,
+    /// Whose login it is, if it is one.
+    pub account: Account,
+    /// The subscription that the sidecar beside it names, if the sidecar is ours.
+    pub named: Option<SubscriptionName>,
+}
+
+impl FoundCredential {
+    /// One that is no login and lies there without a sidecar of ours.
+    #[must_use]
+    pub fn of_static(content: Fingerprint) -> Self {
+        Self { content, account: Account::NotALogin, named: None }
+    }
+}
+
+/// Whether a document is a login, and whose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Account {
+    /// It is no login.
+    NotALogin,
+    /// A login that does not say whose it is.
+    Unnamed,
+    /// Of this account.
+    Of(Fingerprint),
 }
 
 /// Why a credential could not be delivered. Before the rename nothing has changed; what goes wrong after it is
@@ -90,6 +120,8 @@ pub trait Delivery: Send + Sync + 'static {
     /// synced, then the sidecar that tells the generation. For an agent whose credential travels with its
     /// environment there is nothing to do.
     fn deliver<'a>(&'a self, consignment: Consignment<'a>) -> Pending<'a, Result<(), DeliveryError>>;
+    /// The login in an agent's file, to be taken back before the file is overwritten; `None` if there is none.
+    fn login<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<Login>, DeliveryError>>;
     /// What is in place now.
     fn found<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Found, DeliveryError>>;
 }

@@ -1,11 +1,12 @@
 //! What runs an agent: a container engine, or the daemon itself as the parent of a child process.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use super::{Disposition, Pending};
-use crate::domain::{AgentName, Generation, Instance, RuntimeState, SubscriptionName};
+use crate::domain::{AgentName, Generation, Instance, Reload, RuntimeState, SubscriptionName, Wall};
 
 /// What one look at the container or process showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,36 @@ pub struct Seen {
     pub state: RuntimeState,
     /// Which life of it; absent if it is missing or was never started.
     pub instance: Option<Instance>,
+    /// What surrounds the work in it; absent where that is not known: a process, a missing container.
+    pub surroundings: Option<Surroundings>,
+}
+
+impl Seen {
+    /// Without what surrounds it.
+    #[must_use]
+    pub fn of(state: RuntimeState, instance: Option<Instance>) -> Self {
+        Self { state, instance, surroundings: None }
+    }
+}
+
+/// What can keep a delivered credential from being used, as the engine shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The names of the variables that have a value. Never a value.
+    pub variables: Vec<String>,
+    /// Which paths of this machine are seen inside.
+    pub mounts: Vec<Mount>,
+    /// The state directory of the daemon that the container's label names, if it has one.
+    pub owner: Option<String>,
+}
+
+/// A path of this machine that is seen inside a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The path here.
+    pub source: PathBuf,
+    /// The path in the container.
+    pub destination: PathBuf,
 }
 
 /// How a restarted agent is.
@@ -46,6 +77,34 @@ pub struct StartOrder<'a> {
     pub generation: Generation,
     /// The credential, for agents that get it with their environment.
     pub credential: Option<&'a SecretString>,
+}
+
+/// An order to make a running agent read its credential again, complete: the driver chooses nothing.
+#[derive(Debug, Clone)]
+pub struct ReloadOrder<'a> {
+    /// Which agent.
+    pub agent: &'a AgentName,
+    /// The life of it that is told; another one has read the new credential at its start.
+    pub life: &'a Instance,
+    /// How.
+    pub by: &'a Reload,
+    /// How long it may take.
+    pub call_timeout: Duration,
+}
+
+/// The end of a life, as the runtime tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Whose.
+    pub agent: AgentName,
+    /// The id of the container, or of the process.
+    pub id: String,
+    /// With this code; numbers above 128 are signals.
+    pub exit_code: Option<i32>,
+    /// Whether the kernel ended it, or something in it, for want of memory.
+    pub was_oom: bool,
+    /// When, if that is told.
+    pub at: Option<Wall>,
 }
 
 /// Why a call of the runtime failed.
@@ -108,6 +167,15 @@ impl RuntimeError {
 pub enum RuntimeEvent {
     /// Look at this agent: it was started, died, was removed.
     Changed(AgentName),
+    /// A life of this agent has ended so. Look at it as well.
+    Ended(Ended),
+    /// The health check of this agent's container says so now. Look at it as well.
+    Health {
+        /// Whose.
+        agent: AgentName,
+        /// Whether it is healthy.
+        is_healthy: bool,
+    },
     /// The engine is reachable (again): look at all its agents.
     EngineBack,
     /// The engine stopped answering.
@@ -122,6 +190,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn restart<'a>(&'a self, order: StartOrder<'a>) -> Pending<'a, Result<(), RuntimeError>>;
     /// Starts what does not run. Already running is success.
     fn start<'a>(&'a self, order: StartOrder<'a>) -> Pending<'a, Result<(), RuntimeError>>;
+    /// Makes the life named by the order read its credential again. Success means: it was told.
+    fn reload<'a>(&'a self, order: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>>;
     /// Waits until the agent is ready, at most `timeout`.
     fn await_ready<'a>(
         &'a self,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use switchman::actor::{Root, Switchman, Wiring};
 use switchman::api::{self, ApiServer, Door, Limits};
-use switchman::domain::{AgentName, Instance, RuntimeState, SubscriptionName, Tool};
+use switchman::domain::{AgentName, Instance, RuntimeState, SubscriptionName, SubscriptionType, Tool};
 use switchman::drivers::fake::fault::Gate;
 use switchman::drivers::fake::runtime::{FakeWorld, Place};
 use switchman::drivers::fake::store::FakeStore;
@@ -16,8 +16,8 @@ use switchman::drivers::system_clock::SystemClock;
 use switchman::machine::agent::{AgentState, testing};
 use switchman::machine::policy::{Policy, RuntimeKind};
 use switchman::ports::Pending;
-use switchman::ports::credentials::{Credential, CredentialError, CredentialSource};
-use switchman::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
+use switchman::ports::credentials::{Credential, CredentialError, CredentialSource, Login, TakenBack};
+use switchman::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
 use switchman::telemetry::Telemetry;
 use tokio::sync::watch;
 
@@ -33,8 +33,20 @@ impl CredentialSource for Keys {
     fn read<'a>(&'a self, subscription: &'a SubscriptionName) -> Pending<'a, Result<Credential, CredentialError>> {
         Box::pin(async move {
             let secret = key(subscription.as_str());
-            Ok(Credential { fingerprint: fingerprint(secret.as_bytes()), secret: secret.into() })
+            Ok(Credential::of_static(
+                secret.clone().into(),
+                fingerprint(secret.as_bytes()),
+                SubscriptionType::SetupToken,
+            ))
         })
+    }
+
+    fn take_back<'a>(
+        &'a self,
+        _: &'a SubscriptionName,
+        _: &'a Login,
+    ) -> Pending<'a, Result<TakenBack, CredentialError>> {
+        Box::pin(std::future::ready(Ok(TakenBack::NotNewer)))
     }
 }
 
@@ -55,13 +67,16 @@ impl Runtime for OwnGroup {
         }
         let group = rustix::process::getpgrp().as_raw_nonzero().to_string();
         let instance = Some(Instance { id: group, started_at: "1".to_owned() });
-        Box::pin(async move { Ok(Seen { state: RuntimeState::Running, instance }) })
+        Box::pin(async move { Ok(Seen::of(RuntimeState::Running, instance)) })
     }
     fn restart<'a>(&'a self, order: StartOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
         self.world.restart(order)
     }
     fn start<'a>(&'a self, order: StartOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
         self.world.start(order)
+    }
+    fn reload<'a>(&'a self, order: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
+        self.world.reload(order)
     }
     fn await_ready<'a>(
         &'a self,

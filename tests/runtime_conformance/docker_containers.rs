@@ -48,7 +48,7 @@ async fn a_removed_container_is_missing_and_no_order_makes_one() {
     let container = Container::new(&Shape::default()).await;
     let before = container.started().await;
     container.engine.remove(&container.name).await;
-    assert_eq!(container.look().await, Seen { state: RuntimeState::Missing, instance: None });
+    assert_eq!(container.look().await, Seen::of(RuntimeState::Missing, None));
     assert!(matches!(container.restart(&before).await, Err(RuntimeError::Missing(_))));
     let start = container.docker.start(Orders::new().about(&one(), Some(&before))).await;
     assert!(matches!(start, Err(RuntimeError::Missing(_))));
@@ -64,7 +64,7 @@ async fn another_container_under_the_name_is_left_alone() {
     assert_eq!(container.look().await.state, RuntimeState::Missing);
     container.engine.create(&container.name.clone(), &Shape::default()).await;
     let other = container.look().await;
-    assert_eq!(other, Seen { state: RuntimeState::Stopped, instance: None });
+    assert_eq!(other, Seen::of(RuntimeState::Stopped, None));
     for result in
         [container.restart(&before).await, container.docker.start(Orders::new().about(&one(), Some(&before))).await]
     {

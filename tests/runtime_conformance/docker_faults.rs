@@ -323,5 +323,5 @@ async fn readiness_outwaits_an_engine_that_fails_for_a_while() {
     };
     let (ready, ()) = tokio::join!(waiting, mending);
     assert_eq!(ready.unwrap(), Readiness::Ready);
-    assert_eq!(runtime.look(&one()).await.unwrap(), Seen { state: RuntimeState::Running, instance: Some(before()) });
+    assert_eq!(runtime.look(&one()).await.unwrap(), Seen::of(RuntimeState::Running, Some(before())));
 }

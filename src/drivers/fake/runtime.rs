@@ -17,8 +17,9 @@ use super::fault::Fault;
 use crate::domain::{AgentName, Fingerprint, Generation, Instance, RuntimeState, SubscriptionName};
 use crate::drivers::fingerprint::fingerprint;
 use crate::ports::Pending;
-use crate::ports::delivery::{Consignment, Delivery, DeliveryError, Found};
-use crate::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
+use crate::ports::credentials::Login;
+use crate::ports::delivery::{Consignment, Delivery, DeliveryError, Found, FoundCredential};
+use crate::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
 
 /// The calls of both ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +30,8 @@ pub enum Call {
     Restart,
     /// `Runtime::start`.
     Start,
+    /// `Runtime::reload`.
+    Reload,
     /// `Runtime::await_ready`.
     AwaitReady,
     /// `Delivery::preflight`.
@@ -128,14 +131,11 @@ impl State {
 
     fn look(&mut self, name: &AgentName) -> Result<Seen, RuntimeError> {
         Ok(match &self.agent(name)?.container {
-            None => Seen { state: RuntimeState::Missing, instance: None },
-            Some(container) => Seen {
-                state: if container.is_running { RuntimeState::Running } else { RuntimeState::Stopped },
-                instance: container
-                    .started_at
-                    .clone()
-                    .map(|started_at| Instance { id: container.id.clone(), started_at }),
-            },
+            None => Seen::of(RuntimeState::Missing, None),
+            Some(container) => Seen::of(
+                if container.is_running { RuntimeState::Running } else { RuntimeState::Stopped },
+                container.started_at.clone().map(|started_at| Instance { id: container.id.clone(), started_at }),
+            ),
         })
     }
 
@@ -160,6 +160,13 @@ impl State {
     fn start(&mut self, order: &Order) -> Result<(), RuntimeError> {
         let (_, is_running) = self.subject_of(order)?;
         if is_running { Ok(()) } else { self.begin_ordered(order) }
+    }
+
+    /// The life goes on, with what lies in the file.
+    fn reload(&mut self, name: &AgentName) -> Result<(), RuntimeError> {
+        let file = self.agent(name)?.file.as_ref().map(|file| file.fingerprint.clone());
+        self.container(name)?.runs_on = file;
+        Ok(())
     }
 
     fn begin_ordered(&mut self, order: &Order) -> Result<(), RuntimeError> {
@@ -404,6 +411,10 @@ impl Runtime for FakeWorld {
         Box::pin(async move { self.runtime_call(agent, Call::Start, |state| state.start(&order)).await })
     }
 
+    fn reload<'a>(&'a self, order: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
+        Box::pin(self.runtime_call(order.agent, Call::Reload, |state| state.reload(order.agent)))
+    }
+
     fn await_ready<'a>(
         &'a self,
         agent: &'a AgentName,
@@ -452,11 +463,15 @@ impl Delivery for FakeWorld {
         }))
     }
 
+    fn login<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<Login>, DeliveryError>> {
+        Box::pin(self.delivery_call(agent, Call::Found, |_| None))
+    }
+
     fn found<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Found, DeliveryError>> {
         Box::pin(self.delivery_call(agent, Call::Found, |agent| match (agent.place, &agent.file) {
             (Place::Environment, _) => Found::NotAFile,
             (Place::File, None) => Found::Nothing,
-            (Place::File, Some(file)) => Found::Content(file.fingerprint.clone()),
+            (Place::File, Some(file)) => Found::Credential(FoundCredential::of_static(file.fingerprint.clone())),
         }))
     }
 }

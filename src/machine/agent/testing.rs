@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::{
-    Delivered, FailureKind, Fingerprint, Instance, Moment, Provider, QuotaIdentity, Report, Reporter, RuntimeState,
-    Sighting, Steady, SubscriptionName, SubscriptionType, Wall, Window,
+    Apply, Delivered, FailureKind, Fingerprint, Format, Instance, Moment, Provider, QuotaIdentity, Report, Reporter,
+    RuntimeState, Sighting, Steady, SubscriptionName, SubscriptionType, Tool, Wall, Window,
 };
-use crate::machine::policy::{Budget, CooldownMax, Policy, RuntimeKind, SubscriptionPolicy};
+use crate::machine::policy::{Budget, CooldownMax, FilePolicy, Policy, RuntimeKind, SubscriptionPolicy};
 use crate::machine::pool::{CredentialFact, PoolState};
 
 pub use record_fold::RecordFold;
@@ -22,6 +22,9 @@ pub fn policy() -> Policy {
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     Policy {
         runtime: RuntimeKind::Container,
+        tool: Tool::ClaudeCode,
+        file: Some(FilePolicy { path: "/srv/worker/credential".into(), format: Format::Raw, apply: Apply::Restart }),
+        kinds: BTreeMap::new(),
         subscriptions: ["a", "b", "c"].map(SubscriptionName::from).to_vec(),
         quotas: BTreeMap::new(),
         models: Vec::new(),
