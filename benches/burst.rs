@@ -109,6 +109,8 @@ fn long_past() -> Change {
         apply_failures: 0,
         exclusions: std::collections::BTreeMap::new(),
         switched_at: None,
+        credential: None,
+        replaced: None,
     };
     Change::AgentSaved(AgentName::from(agent(0)), Box::new(attributes))
 }

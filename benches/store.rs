@@ -72,6 +72,8 @@ impl Counter {
             apply_failures: 0,
             exclusions: std::collections::BTreeMap::new(),
             switched_at: None,
+            credential: None,
+            replaced: None,
         };
         vec![Change::FailureRecorded(failure), Change::AgentSaved(agent, Box::new(attributes))]
     }

@@ -21,6 +21,7 @@ pub mod moment;
 pub mod record;
 pub mod report;
 pub mod subscription;
+pub mod surroundings;
 pub mod tool;
 pub(crate) mod words;
 
@@ -39,7 +40,8 @@ pub use record::{
     AgentRecord, Attributes, Change, Deferred, FailureRecord, Intent, IntentEnd, IntentMarks, IntentRecord, Issued,
     Notification, NotifyEvent, OpenIntent, ParkReason, Pause, Rest, Trouble,
 };
-pub use report::{Answer, AnswerSwitch, Outcome, Report, Reporter, Stamp};
+pub use report::{Answer, AnswerSwitch, Origin, Outcome, Report, Reporter, Stamp};
 pub use subscription::{Fingerprint, SubscriptionType};
+pub use surroundings::{Facts, Mount, Mounted, Surroundings};
 pub use tool::Tool;
 pub use words::UnknownWord;

@@ -23,4 +23,5 @@ pub mod cooldown;
 pub mod invariant;
 pub mod policy;
 pub mod pool;
+pub mod preflight;
 pub mod timer;

@@ -75,6 +75,8 @@ fn report(producer: u64, number: u64) -> Report {
         window: Window::Unknown,
         reset_at: None,
         observed_at: None,
+        origin: switchman::domain::Origin::Untold,
+        read_to: None,
         reporter: Reporter::Trusted,
         sender: String::new(),
         reason: None,

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use switchman::domain::{
-    Change, Delivered, Disposition, FailureKind, Generation, IntentOutcome, Outcome, Report, RuntimeState, Sighting,
-    Stamp, SubscriptionName, Wall,
+    Change, Delivered, Disposition, Facts, FailureKind, Generation, IntentOutcome, Outcome, Report, RuntimeState,
+    Sighting, Stamp, SubscriptionName, Wall,
 };
-use switchman::machine::agent::testing::{RecordFold, Rig, START, policy, report, sighting};
+use switchman::machine::agent::testing::{RecordFold, Rig, START, given, policy, report, sighting};
 use switchman::machine::agent::{
     About, Command, Decision, EffectOutcome, Event, Obstacle, Phase, Pick, Readiness, Refusal, Reply, Ticket, Verdict,
 };
@@ -31,7 +31,7 @@ fn process() -> Policy {
 
 /// A process agent before its start: nothing runs, nothing is known of its environment.
 fn absent() -> Sighting {
-    Sighting { state: RuntimeState::Missing, instance: None, delivered: Delivered::Hidden }
+    Sighting { state: RuntimeState::Missing, instance: None, delivered: Delivered::Hidden, facts: Facts::default() }
 }
 
 /// A process agent that was brought up on `a`.
@@ -101,7 +101,7 @@ fn a_process_agent_whose_first_pick_came_to_nothing_is_started_when_there_is_one
         assert_eq!(decision.effect_names(), ["reserve"]);
         let _ = rig.pick("a");
         let _ = rig.outcome(EffectOutcome::Preflight(Ok(absent())));
-        let _ = rig.outcome(EffectOutcome::Delivered(Ok(())));
+        let _ = rig.outcome(EffectOutcome::Delivered(Ok(given())));
         assert_eq!(rig.seen(absent()).effect_names(), ["start"]);
     }
 }
@@ -111,7 +111,7 @@ fn a_process_agent_whose_own_subscription_serves_again_is_started_on_it() {
     let mut first = Rig::new(process());
     let mut decisions = vec![first.send(Event::Began), first.seen(absent()), first.pick("a")];
     decisions.push(first.outcome(EffectOutcome::Preflight(Ok(absent()))));
-    decisions.push(first.outcome(EffectOutcome::Delivered(Ok(()))));
+    decisions.push(first.outcome(EffectOutcome::Delivered(Ok(given()))));
     decisions.push(first.seen(absent()));
     decisions.push(first.outcome(EffectOutcome::Restarted(Ok(()))));
     decisions.push(first.outcome(EffectOutcome::Ready(Ok(Readiness::Ready))));
@@ -222,7 +222,7 @@ fn after_a_crash_an_order_that_may_be_under_way_is_not_repeated_at_once() {
         first.pick("b"),
     ];
     decisions.push(first.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Running, 1, "a")))));
-    decisions.push(first.outcome(EffectOutcome::Delivered(Ok(()))));
+    decisions.push(first.outcome(EffectOutcome::Delivered(Ok(given()))));
     decisions.push(first.seen(sighting(RuntimeState::Running, 1, "b")));
     let mut rig = killed_after(&first, &decisions);
     let _ = rig.send(Event::Began);
@@ -241,7 +241,12 @@ fn a_process_whose_start_was_lost_is_started_not_declared_dead() {
     let _ = rig.pick("b");
     rig.restarting("b", 2);
     let _ = rig.outcome(EffectOutcome::Restarted(Err(obstacle(Disposition::InDoubt, About::Agent))));
-    let stopped = Sighting { state: RuntimeState::Stopped, instance: None, delivered: Delivered::Hidden };
+    let stopped = Sighting {
+        state: RuntimeState::Stopped,
+        instance: None,
+        delivered: Delivered::Hidden,
+        facts: Facts::default(),
+    };
     assert_eq!(rig.seen(stopped).effect_names(), ["start"]);
 }
 
@@ -262,7 +267,7 @@ fn a_look_that_is_refused_for_good_ends_the_intent_and_asks_for_a_person() {
     let _ = rig.limit_in(1);
     let _ = rig.pick("b");
     let _ = rig.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Running, 1, "a"))));
-    let _ = rig.outcome(EffectOutcome::Delivered(Ok(())));
+    let _ = rig.outcome(EffectOutcome::Delivered(Ok(given())));
     let mut ends = Vec::new();
     for _ in 0..20 {
         let refused = rig.outcome(EffectOutcome::Seen(Err(obstacle(Disposition::Permanent, About::Agent))));
@@ -422,7 +427,12 @@ fn a_container_that_could_not_be_given_its_first_credential_gets_it_after_the_pa
     let mut rig = Rig::new(policy());
     let _ = rig.operator(Command::Pause { until: None });
     let _ = rig.send(Event::Began);
-    let bare = Sighting { state: RuntimeState::Stopped, instance: None, delivered: Delivered::Nothing };
+    let bare = Sighting {
+        state: RuntimeState::Stopped,
+        instance: None,
+        delivered: Delivered::Nothing,
+        facts: Facts::default(),
+    };
     let _ = rig.seen(bare.clone());
     assert_eq!(rig.operator(Command::Resume).effect_names(), ["look"]);
     assert_eq!(rig.seen(bare).effect_names(), ["reserve"]);

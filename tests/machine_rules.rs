@@ -6,7 +6,7 @@ use switchman::domain::{
     Cause, CauseBy, Change, Delivered, Disposition, FailureKind, Generation, IntentOutcome, NotifyEvent, Outcome,
     ParkReason, Plan, Report, RuntimeState, Sighting, SubscriptionName, Wall, Window,
 };
-use switchman::machine::agent::testing::{Rig, START, policy, pool, report, sighting, subscription};
+use switchman::machine::agent::testing::{Rig, START, given, policy, pool, report, sighting, subscription};
 use switchman::machine::agent::{
     About, Action, Command, Decision, Effect, EffectOutcome, Event, Obstacle, Phase, Pick, Readiness, Refusal, Reply,
 };
@@ -196,7 +196,7 @@ fn a10_what_runs_is_adopted_as_it_is_and_what_does_not_run_gets_a_file_only() {
     assert_eq!(bare.seen(nothing.clone()).effect_names(), ["reserve"]);
     let _ = bare.pick("a");
     let _ = bare.outcome(EffectOutcome::Preflight(Ok(nothing)));
-    let _ = bare.outcome(EffectOutcome::Delivered(Ok(())));
+    let _ = bare.outcome(EffectOutcome::Delivered(Ok(given())));
     let done = bare.seen(sighting(RuntimeState::Stopped, 1, "a"));
     assert_eq!(
         (closed(&done), done.effect_names()),
@@ -380,7 +380,7 @@ fn g3_what_does_not_run_is_not_started() {
     let _ = rig.limit_in(1);
     let _ = rig.pick("b");
     let _ = rig.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Stopped, 1, "a"))));
-    let _ = rig.outcome(EffectOutcome::Delivered(Ok(())));
+    let _ = rig.outcome(EffectOutcome::Delivered(Ok(given())));
     let done = rig.seen(sighting(RuntimeState::Stopped, 1, "b"));
     assert_eq!(done.effect_names(), ["look"]);
     assert_eq!(closed(&done), [IntentOutcome::NotRunning]);
@@ -407,7 +407,7 @@ fn g6_the_order_of_a_switch() {
     assert_eq!(opened.effect_names(), ["preflight"]);
     let passed = rig.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Running, 1, "a"))));
     assert_eq!(passed.effect_names(), ["deliver"]);
-    assert_eq!(rig.outcome(EffectOutcome::Delivered(Ok(()))).effect_names(), ["look"]);
+    assert_eq!(rig.outcome(EffectOutcome::Delivered(Ok(given()))).effect_names(), ["look"]);
     let before = rig.seen(sighting(RuntimeState::Running, 7, "b"));
     assert!(
         matches!(&before.changes[..], [Change::IntentDelivered { before: Some(life), .. }] if life.started_at == "7")

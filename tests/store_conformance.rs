@@ -8,6 +8,9 @@ mod cases;
 #[path = "store_conformance/killed.rs"]
 mod killed;
 #[cfg(test)]
+#[path = "store_conformance/logs.rs"]
+mod logs;
+#[cfg(test)]
 #[path = "store_conformance/retention.rs"]
 mod retention;
 #[cfg(test)]
@@ -16,7 +19,6 @@ mod rig;
 #[cfg(test)]
 #[path = "store_conformance/rows.rs"]
 mod rows;
-#[cfg(test)]
 #[path = "store_conformance/sqlite_only.rs"]
 mod sqlite_only;
 
@@ -51,6 +53,7 @@ conformance! {
     cases::a_report_id_is_answered_once_per_agent
     cases::deferred_failures_wait_until_they_are_judged
     cases::counts_are_kept
+    logs::how_far_a_log_was_read_is_kept_with_what_was_found_in_it
     cases::a_cooldown_is_replaced_by_key_and_lifted
     cases::each_target_has_its_own_place_in_the_outbox
     cases::histories_are_paged_newest_first

@@ -9,10 +9,10 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use switchman::domain::{
-    Change, Delivered, Disposition, Due, FailureId, FailureKind, Generation, Moment, Outcome, ParkReason, Report,
-    RuntimeState, Sighting, Stamp, SubscriptionName,
+    Apply, Change, Delivered, Disposition, Due, Facts, FailureId, FailureKind, Fingerprint, Generation, Moment, Origin,
+    Outcome, ParkReason, Reload, Report, RuntimeState, Sighting, Stamp, SubscriptionName,
 };
-use switchman::machine::agent::testing::{Rig, START, effect_name, policy, report, sighting};
+use switchman::machine::agent::testing::{Rig, START, effect_name, given, life, policy, report, sighting};
 use switchman::machine::agent::{
     About, AgentState, Command, Decision, EffectOutcome, Event, Obstacle, Phase, Pick, Readiness, Refusal, Reply, Step,
     Ticket, Verdict,
@@ -79,7 +79,7 @@ fn delivering() -> Rig {
 
 fn looking() -> Rig {
     let mut rig = delivering();
-    let _ = rig.outcome(EffectOutcome::Delivered(Ok(())));
+    let _ = rig.outcome(EffectOutcome::Delivered(Ok(given())));
     rig
 }
 
@@ -87,6 +87,31 @@ fn restarting() -> Rig {
     let mut rig = looking();
     let _ = rig.seen(sighting(RuntimeState::Running, 1, "b"));
     rig
+}
+
+fn reloading() -> Rig {
+    let mut rig = Rig::serving("a");
+    if let Some(file) = &mut rig.policy.file {
+        file.apply = Apply::Reload(Reload::Signal("HUP".to_owned()));
+    }
+    let _ = rig.limit_in(1);
+    let _ = rig.pick("b");
+    let _ = rig.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Running, 1, "a"))));
+    let _ = rig.outcome(EffectOutcome::Delivered(Ok(given())));
+    let _ = rig.seen(sighting(RuntimeState::Running, 1, "b"));
+    rig
+}
+
+fn rolling_over() -> Rig {
+    let mut rig = Rig::serving("a");
+    rig.state.credential = Some(given());
+    let _ = rig.send(Event::RuntimeChanged);
+    let _ = rig.seen(offered(sighting(RuntimeState::Running, 1, "a"), "changed"));
+    rig
+}
+
+fn offered(sighting: Sighting, print: &str) -> Sighting {
+    Sighting { facts: Facts { offered: Some(Fingerprint(print.to_owned())), ..Facts::default() }, ..sighting }
 }
 
 fn looking_again() -> Rig {
@@ -135,26 +160,28 @@ fn process_recovering() -> Rig {
 fn process_starting() -> Rig {
     let mut rig = process_recovering();
     let _ = rig.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Stopped, 0, "x"))));
-    let _ = rig.outcome(EffectOutcome::Delivered(Ok(())));
+    let _ = rig.outcome(EffectOutcome::Delivered(Ok(given())));
     let _ = rig.seen(sighting(RuntimeState::Stopped, 0, "a"));
     rig
 }
 
 type Begin = fn() -> Rig;
 
-const PHASES: [(&str, Begin); 18] = [
+const PHASES: [(&str, Begin); 20] = [
     ("serving", || Rig::serving("a")),
     ("serving, trouble, braked", braked),
     ("serving, no assignment", unassigned),
     ("selecting after a failure", selecting),
     ("selecting for an operator", selecting_for_operator),
     ("draining", draining),
+    ("draining, with a changed credential", rolling_over),
     ("draining, resumed after a crash", resumed),
     ("applying: delivering", delivering),
     ("applying: looking, not known to be delivered", looking),
     ("applying: restarting", restarting),
     ("applying: looking after a refused order", looking_again),
     ("applying: looking after a lost answer", in_doubt),
+    ("applying: reloading", reloading),
     ("applying: verifying", verifying),
     ("exhausted", exhausted),
     ("parked", parked),
@@ -175,6 +202,7 @@ fn phase_kind(state: &AgentState) -> &'static str {
             (Step::Looking, false) => "looking",
             (Step::Looking, true) => "looking delivered",
             (Step::Restarting, _) => "restarting",
+            (Step::Reloading, _) => "reloading",
             (Step::Verifying, _) => "verifying",
         },
         Phase::Exhausted { .. } => "exhausted",
@@ -182,7 +210,7 @@ fn phase_kind(state: &AgentState) -> &'static str {
     }
 }
 
-const PHASE_KINDS: [&str; 11] = [
+const PHASE_KINDS: [&str; 12] = [
     "serving",
     "selecting",
     "draining resumed",
@@ -191,6 +219,7 @@ const PHASE_KINDS: [&str; 11] = [
     "looking",
     "looking delivered",
     "restarting",
+    "reloading",
     "verifying",
     "exhausted",
     "parked",
@@ -232,6 +261,8 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
         ("report about a", reported(rig, named("a"))),
         ("report about b", reported(rig, named("b"))),
         ("report about c", reported(rig, named("c"))),
+        ("report by the first life", reported(rig, by_life(1))),
+        ("report by the second life", reported(rig, by_life(2))),
         ("report of a near reset", reported(rig, soon)),
         ("report of overload", reported(rig, report(FailureKind::Overload))),
         ("counted", Event::Counted { failure: FailureId { agent: "worker".into(), number: 1 }, count: 5 }),
@@ -257,12 +288,14 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
         ("preflight: busy", ends(EffectOutcome::Preflight(Err(busy())))),
         ("preflight: target lost", ends(EffectOutcome::Preflight(Err(refused(About::Target))))),
         ("preflight: agent refuses", ends(EffectOutcome::Preflight(Err(refused(About::Agent))))),
-        ("delivered", ends(EffectOutcome::Delivered(Ok(())))),
+        ("delivered", ends(EffectOutcome::Delivered(Ok(given())))),
         ("delivery in doubt", ends(EffectOutcome::Delivered(Err(doubt())))),
         ("delivery refused", ends(EffectOutcome::Delivered(Err(refused(About::Agent))))),
         ("restarted", ends(EffectOutcome::Restarted(Ok(())))),
         ("restart in doubt", ends(EffectOutcome::Restarted(Err(doubt())))),
         ("restart: busy", ends(EffectOutcome::Restarted(Err(busy())))),
+        ("reloaded", ends(EffectOutcome::Reloaded(Ok(())))),
+        ("reload refused", ends(EffectOutcome::Reloaded(Err(refused(About::Agent))))),
         ("ready", ends(EffectOutcome::Ready(Ok(Readiness::Ready)))),
         ("not ready", ends(EffectOutcome::Ready(Ok(Readiness::NotReady)))),
         ("not running", ends(EffectOutcome::Ready(Ok(Readiness::NotRunning)))),
@@ -270,6 +303,10 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
         ("seen running a, same life", seen(running, 1, "a")),
         ("seen running b, same life", seen(running, 1, "b")),
         ("seen running b, next life", seen(running, 2, "b")),
+        (
+            "seen running a, another credential offered",
+            ends(EffectOutcome::Seen(Ok(offered(sighting(running, 1, "a"), "other")))),
+        ),
         ("seen stopped, same life", seen(stopped, 1, "b")),
         ("seen stopped, next life", seen(stopped, 2, "b")),
         ("seen missing", seen(missing, 0, "b")),
@@ -280,6 +317,10 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
             Event::Outcome { attempt: rig.state.attempt.wrapping_sub(1), outcome: EffectOutcome::Restarted(Ok(())) },
         ),
     ]
+}
+
+fn by_life(number: u32) -> Report {
+    Report { origin: Origin::Life(life(number)), ..report(FailureKind::RateLimit) }
 }
 
 /// Fails to compile if an event is new: then it needs rows in `events`.
@@ -308,6 +349,7 @@ fn event_kind(event: &Event) -> &'static str {
             EffectOutcome::Preflight(_) => "preflight",
             EffectOutcome::Delivered(_) => "delivered",
             EffectOutcome::Restarted(_) => "restarted",
+            EffectOutcome::Reloaded(_) => "reloaded",
             EffectOutcome::Ready(_) => "ready",
             EffectOutcome::Seen(_) => "seen",
         },
@@ -316,7 +358,7 @@ fn event_kind(event: &Event) -> &'static str {
     }
 }
 
-const EVENT_KINDS: [&str; 22] = [
+const EVENT_KINDS: [&str; 23] = [
     "began",
     "report",
     "counted",
@@ -333,6 +375,7 @@ const EVENT_KINDS: [&str; 22] = [
     "unavailable",
     "pool changed",
     "preflight",
+    "reloaded",
     "delivered",
     "restarted",
     "ready",
@@ -384,6 +427,7 @@ fn change(change: &Change) -> String {
         Change::AgentSaved(..) => "saved".to_owned(),
         Change::Notified(notification) => format!("tells:{}", notification.event),
         Change::CredentialSeen(..) => "credential".to_owned(),
+        Change::LogRead(..) => "read".to_owned(),
     }
 }
 

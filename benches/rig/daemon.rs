@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use switchman::actor::{Root, Switchman, Wiring};
 use switchman::domain::{
-    AgentName, Fingerprint, Instance, Provider, QuotaIdentity, RuntimeState, SubscriptionName, SubscriptionType,
+    AgentName, Fingerprint, Instance, Mount, Mounted, Provider, QuotaIdentity, RuntimeState, SubscriptionName,
+    SubscriptionType,
 };
 use switchman::drivers::fingerprint::fingerprint;
 use switchman::drivers::system_clock::SystemClock;
@@ -100,6 +101,11 @@ impl Delivery for QuietWorld {
         let fingerprint = consignment.credential.fingerprint.clone();
         self.change(consignment.agent, |moved| moved.delivered = Some(fingerprint));
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn mounted<'a>(&'a self, agent: &'a AgentName, mounts: &'a [Mount]) -> Pending<'a, Result<Mounted, DeliveryError>> {
+        let _ = (agent, mounts);
+        Box::pin(std::future::ready(Ok(Mounted::Unknown)))
     }
 
     fn login<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<Login>, DeliveryError>> {

@@ -91,7 +91,8 @@ fn say_change(telemetry: &Telemetry, before: &AgentState, after: &AgentState, ch
         | Change::IntentDelivered { .. }
         | Change::Assigned { .. }
         | Change::AgentSaved(..)
-        | Change::CredentialSeen(..) => {}
+        | Change::CredentialSeen(..)
+        | Change::LogRead(..) => {}
     }
 }
 

@@ -10,12 +10,15 @@ use secrecy::SecretString;
 use tokio::sync::{Semaphore, watch};
 
 use super::pool::{PoolHandle, PoolMsg};
-use crate::domain::{AgentName, Delivered, Disposition, Fingerprint, Sighting, SubscriptionName};
+use super::recognition::{Known, recognise};
+use crate::domain::{
+    AgentName, Delivered, Disposition, Facts, Fingerprint, Generation, Mounted, Sighting, SubscriptionName,
+};
 use crate::machine::agent::{About, Action, EffectOutcome, Obstacle, Readiness, Start};
 use crate::machine::pool::AgentView;
 use crate::ports::credentials::{Credential, CredentialError, CredentialSource};
 use crate::ports::delivery::{Consignment, Delivery, DeliveryError, Found};
-use crate::ports::runtime::{self, Runtime, RuntimeError, StartOrder};
+use crate::ports::runtime::{self, ReloadOrder, Runtime, RuntimeError, StartOrder};
 
 /// What effects are carried out with.
 #[derive(Clone)]
@@ -26,27 +29,24 @@ pub(super) struct World {
     pub(super) pool: PoolHandle,
     /// Restarts that may run at the same time.
     pub(super) restarts: Arc<Semaphore>,
-    pub(super) fingerprints: watch::Receiver<Vec<(Fingerprint, SubscriptionName)>>,
+    pub(super) known: watch::Receiver<Vec<Known>>,
 }
 
 impl World {
     /// Carries out one action; always comes back with its outcome.
     pub(super) async fn perform(&self, agent: &AgentName, action: Action) -> EffectOutcome {
         match action {
-            Action::Look => EffectOutcome::Seen(self.look(agent).await),
+            Action::Look { has } => EffectOutcome::Seen(self.look(agent, has.as_ref()).await),
             Action::Preflight { view, to, .. } => EffectOutcome::Preflight(self.preflight(agent, *view, &to).await),
             Action::Deliver { to, generation, .. } => {
-                let delivered = match self.read(&to).await {
-                    Ok(credential) => {
-                        let consignment = Consignment { agent, subscription: &to, generation, credential: &credential };
-                        self.delivery.deliver(consignment).await.map_err(|error| of_delivery(&error))
-                    }
-                    Err(obstacle) => Err(obstacle),
-                };
-                EffectOutcome::Delivered(delivered)
+                EffectOutcome::Delivered(self.deliver(agent, &to, generation).await)
             }
             Action::Restart(start) => EffectOutcome::Restarted(self.start(agent, &start, true).await),
             Action::Start(start) => EffectOutcome::Restarted(self.start(agent, &start, false).await),
+            Action::Reload { life, by, call_timeout, .. } => {
+                let done = self.runtime.reload(ReloadOrder { agent, life: &life, by: &by, call_timeout }).await;
+                EffectOutcome::Reloaded(done.map_err(|error| of_runtime(&error)))
+            }
             Action::AwaitReady { timeout, .. } => {
                 let readiness = self.runtime.await_ready(agent, timeout).await;
                 EffectOutcome::Ready(readiness.map(of_readiness).map_err(|error| of_runtime(&error)))
@@ -62,27 +62,67 @@ impl World {
             text: "the task that carried it out has failed".to_owned(),
         };
         match action {
-            Action::Look => EffectOutcome::Seen(Err(obstacle)),
+            Action::Look { .. } => EffectOutcome::Seen(Err(obstacle)),
             Action::Preflight { .. } => EffectOutcome::Preflight(Err(obstacle)),
             Action::Deliver { .. } => EffectOutcome::Delivered(Err(obstacle)),
             Action::Restart(_) | Action::Start(_) => EffectOutcome::Restarted(Err(obstacle)),
+            Action::Reload { .. } => EffectOutcome::Reloaded(Err(obstacle)),
             Action::AwaitReady { .. } => EffectOutcome::Ready(Err(obstacle)),
         }
     }
 
-    async fn look(&self, agent: &AgentName) -> Result<Sighting, Obstacle> {
+    async fn look(&self, agent: &AgentName, has: Option<&SubscriptionName>) -> Result<Sighting, Obstacle> {
         let seen = self.runtime.look(agent).await.map_err(|error| of_runtime(&error))?;
         let found = self.delivery.found(agent).await.map_err(|error| of_delivery(&error))?;
-        let delivered = match found {
-            Found::Nothing => Delivered::Nothing,
-            Found::NotAFile => Delivered::Hidden,
-            Found::Credential(found) => {
-                let known = self.fingerprints.borrow();
-                let owner = known.iter().find(|(fingerprint, _)| fingerprint == &found.content);
-                owner.map_or(Delivered::Unrecognised, |(_, name)| Delivered::Subscription(name.clone()))
-            }
+        let mounted = match &seen.surroundings {
+            Some(around) => self.delivery.mounted(agent, &around.mounts).await.map_err(|error| of_delivery(&error))?,
+            None => Mounted::Unknown,
         };
-        Ok(Sighting { state: seen.state, instance: seen.instance, delivered })
+        let (delivered, offered) = {
+            let known = self.known.borrow();
+            let delivered = recognise(&found, &known);
+            let has = has.or(match &delivered {
+                Delivered::Subscription(delivered) => Some(delivered),
+                Delivered::Nothing | Delivered::Unrecognised | Delivered::Hidden => None,
+            });
+            let offered = known.iter().find(|known| Some(&known.subscription) == has);
+            let offered = offered.map(|known| known.fingerprint.clone());
+            (delivered, offered)
+        };
+        let facts = Facts { offered, surroundings: seen.surroundings, mounted };
+        Ok(Sighting { state: seen.state, instance: seen.instance, delivered, facts })
+    }
+
+    /// What is overwritten may hold the only refresh token of a login that is still good: it goes back to its source
+    /// first, and only then is read what is to be delivered, for that may be the same login (G13).
+    async fn deliver(
+        &self,
+        agent: &AgentName,
+        to: &SubscriptionName,
+        generation: Generation,
+    ) -> Result<Fingerprint, Obstacle> {
+        self.take_back(agent).await?;
+        let credential = self.read(to).await?;
+        let consignment = Consignment { agent, subscription: to, generation, credential: &credential };
+        self.delivery.deliver(consignment).await.map_err(|error| of_delivery(&error))?;
+        Ok(credential.fingerprint)
+    }
+
+    async fn take_back(&self, agent: &AgentName) -> Result<(), Obstacle> {
+        let Some(login) = self.delivery.login(agent).await.map_err(|error| of_delivery(&error))? else {
+            return Ok(());
+        };
+        let found = self.delivery.found(agent).await.map_err(|error| of_delivery(&error))?;
+        let whose = recognise(&found, &self.known.borrow());
+        let Delivered::Subscription(whose) = whose else { return Ok(()) };
+        // Given up before anything is overwritten: without its source the login would be lost.
+        let taken = self
+            .credentials
+            .take_back(&whose, &login)
+            .await
+            .map_err(|error| Obstacle { about: About::Agent, ..of_credential(&error) })?;
+        tracing::debug!(%agent, subscription = %whose, ?taken, "a login before it is overwritten");
+        Ok(())
     }
 
     async fn preflight(&self, agent: &AgentName, view: AgentView, to: &SubscriptionName) -> Result<Sighting, Obstacle> {
@@ -100,7 +140,7 @@ impl World {
         }
         self.read(to).await?;
         self.delivery.preflight(agent).await.map_err(|error| of_delivery(&error))?;
-        self.look(agent).await
+        self.look(agent, Some(to)).await
     }
 
     async fn start(&self, agent: &AgentName, start: &Start, is_restart: bool) -> Result<(), Obstacle> {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::domain::{
-    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, NotifyEvent, ReportId, Wall,
+    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, NotifyEvent, ReportId, Wall,
 };
 use crate::drivers::fake::clock::TestClock;
 use crate::ports::Pending;
@@ -36,6 +36,10 @@ impl Store for OutboxStore {
     fn load_pool(&self, _: Wall) -> Pending<'_, Result<PoolRecord, StoreError>> {
         closed()
     }
+    fn log_positions(&self) -> Pending<'_, Result<Vec<(AgentName, LogPosition)>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn report_ids<'a>(&'a self, _: &'a AgentName, _: Wall, _: u32) -> Pending<'a, Result<Vec<ReportId>, StoreError>> {
         closed()
     }

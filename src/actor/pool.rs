@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::agent::AgentMsg;
 use super::intake::Hints;
+use super::recognition::Known;
 use super::seat::Seat;
 use crate::domain::{
     AgentName, Change, Cooldown, CooldownKey, CooldownSource, Due, FailureKind, Fingerprint, Moment, Reach,
@@ -45,7 +46,7 @@ pub(super) enum PoolMsg {
     /// Rows that were committed.
     Committed(Vec<Change>),
     /// Whether a credential can be read.
-    Credential { subscription: SubscriptionName, state: Result<Fingerprint, String> },
+    Credential { subscription: SubscriptionName, state: Result<Known, String> },
     /// The verdicts for an agent, without a mark.
     Explain { view: Box<AgentView>, reply: RpcReplyPort<Ranking> },
     /// Every subscription as it stands.
@@ -122,7 +123,7 @@ pub(super) struct PoolParts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) telemetry: Telemetry,
     /// Which fingerprint belongs to which subscription, for those who read back what was delivered.
-    pub(super) fingerprints: watch::Sender<Vec<(Fingerprint, SubscriptionName)>>,
+    pub(super) known: watch::Sender<Vec<Known>>,
 }
 
 pub(super) struct Pool {
@@ -242,7 +243,8 @@ impl Pool {
                 | Change::IntentDelivered { .. }
                 | Change::AgentSaved(..)
                 | Change::Notified(_)
-                | Change::CredentialSeen(..) => {}
+                | Change::CredentialSeen(..)
+                | Change::LogRead(..) => {}
             }
         }
         if frees {
@@ -296,7 +298,9 @@ impl Pool {
         }
     }
 
-    async fn note_credential(&mut self, subscription: SubscriptionName, state: Result<Fingerprint, String>) {
+    async fn note_credential(&mut self, subscription: SubscriptionName, read: Result<Known, String>) {
+        self.publish(&subscription, read.as_ref().ok());
+        let state = read.map(|known| known.fingerprint);
         let known = self.state.credential(&subscription).map(|fact| fact.state.clone());
         let is_news = known.as_ref() != Some(&state);
         let fact = CredentialFact { state: state.clone(), at: self.now().wall };
@@ -304,16 +308,36 @@ impl Pool {
         if !is_news {
             return;
         }
-        let all = self.state.subscriptions().filter_map(|policy| {
-            let fact = self.state.credential(&policy.name)?;
-            Some((fact.state.clone().ok()?, policy.name.clone()))
-        });
-        self.parts.fingerprints.send_replace(all.collect());
         match state {
             Err(why) => {
                 self.parts.telemetry.emit(events::CredentialUnreadable { subscription: &subscription, reason: &why });
             }
-            Ok(fingerprint) => self.credential_is(subscription, fingerprint).await,
+            Ok(fingerprint) => {
+                self.credential_is(subscription.clone(), fingerprint).await;
+                self.tell_who_runs_on(&subscription);
+            }
+        }
+    }
+
+    /// Lets those who read back what was delivered know what the source has.
+    fn publish(&self, subscription: &SubscriptionName, read: Option<&Known>) {
+        self.parts.known.send_if_modified(|all| {
+            let has = all.iter().position(|known| &known.subscription == subscription);
+            match (has, read) {
+                (None, None) => return false,
+                (None, Some(read)) => all.push(read.clone()),
+                (Some(at), None) => drop(all.remove(at)),
+                (Some(at), Some(read)) if all[at] == *read => return false,
+                (Some(at), Some(read)) => all[at] = read.clone(),
+            }
+            true
+        });
+    }
+
+    /// Whoever runs on a credential that is another one now sees so by a look.
+    fn tell_who_runs_on(&self, subscription: &SubscriptionName) {
+        for seat in self.parts.seats.iter().filter(|seat| seat.state().subscription() == Some(subscription)) {
+            seat.hint(Hints { runtime_changed: true, ..Hints::default() });
         }
     }
 

@@ -100,7 +100,7 @@ impl Root {
             .map(|(name, policy)| (name.clone(), Arc::new(Seat::new(name.clone(), Arc::clone(policy)))))
             .collect();
         let pool = PoolHandle::default();
-        let (fingerprints, known) = watch::channel(Vec::new());
+        let (publish, known) = watch::channel(Vec::new());
         let (engine, _) = watch::channel(None);
         let switchman = Switchman(Arc::new(Shared {
             seats: seats.clone(),
@@ -120,7 +120,7 @@ impl Root {
                 store: Arc::clone(store),
                 clock: Arc::clone(clock),
                 telemetry: telemetry.clone(),
-                fingerprints,
+                known: publish,
             },
             handle: pool.clone(),
             world: Arc::new(World {
@@ -129,7 +129,7 @@ impl Root {
                 credentials: Arc::clone(credentials),
                 pool: pool.clone(),
                 restarts: Arc::new(Semaphore::new(wiring.restarts_in_parallel.max(1))),
-                fingerprints: known,
+                known,
             }),
             credentials: Arc::clone(credentials),
             names: names.clone(),

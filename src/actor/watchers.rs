@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::handle::Switchman;
 use super::pool::{PoolHandle, PoolMsg};
+use super::recognition::Known;
 use crate::domain::{AgentName, Steady, SubscriptionName};
 use crate::machine::policy::RuntimeKind;
 use crate::ports::clock::Clock;
@@ -53,7 +54,12 @@ pub(super) async fn read_credentials(
 ) {
     let reads = subscriptions.iter().map(|subscription| async move { (subscription, source.read(subscription).await) });
     for (subscription, read) in futures_util::future::join_all(reads).await {
-        let state = read.map(|credential| credential.fingerprint).map_err(|error| error.to_string());
+        let state = read.map_err(|error| error.to_string()).map(|credential| Known {
+            subscription: subscription.clone(),
+            fingerprint: credential.fingerprint,
+            content: credential.content,
+            kind: credential.kind,
+        });
         let fact = PoolMsg::Credential { subscription: subscription.clone(), state };
         if !pool.tell(fact) {
             tracing::debug!("a credential's state for a pool that has ended");

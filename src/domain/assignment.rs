@@ -1,7 +1,7 @@
 //! What an agent runs on, and what was seen of the thing that runs.
 
 use super::words::words;
-use super::{Generation, SubscriptionName, Wall};
+use super::{Facts, Generation, SubscriptionName, Wall};
 
 /// Which subscription an agent runs on, since when, under which number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ words! {
 }
 
 /// One life of a container or process: a new start makes a new instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Instance {
     /// The container's id, or the process id.
     pub id: String,
@@ -59,4 +59,6 @@ pub struct Sighting {
     pub instance: Option<Instance>,
     /// Whose credential it has been given.
     pub delivered: Delivered,
+    /// What else was seen. Left out of what is kept.
+    pub facts: Facts,
 }

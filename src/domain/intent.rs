@@ -8,6 +8,8 @@ words! {
     pub enum Plan ("plan") {
         /// Move the agent to another subscription: a new generation and one restart.
         Switch = "switch",
+        /// Give an agent the changed credential of the subscription it runs on: a new generation and one restart.
+        Rollover = "rollover",
         /// Bring an agent up on the subscription it has: the first assignment, or a process agent's start
         /// together with the daemon.
         Recover = "recover",
@@ -25,6 +27,8 @@ words! {
         Wake = "wake",
         /// An operator's pin to another subscription.
         Pin = "pin",
+        /// The credential of its subscription has changed.
+        Rollover = "rollover",
         /// The daemon's own start.
         Recovery = "recovery",
     }

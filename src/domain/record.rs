@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use super::words::words;
 use super::{
     AgentName, Answer, Assignment, Cause, Cooldown, CooldownKey, FailureId, FailureKind, Fingerprint, Generation,
-    Instance, IntentId, IntentOutcome, Model, Outcome, Plan, Report, ReportId, Reporter, Stamp, SubscriptionName, Wall,
-    Window,
+    Instance, IntentId, IntentOutcome, LogPosition, Model, Origin, Outcome, Plan, Report, ReportId, Reporter, Stamp,
+    SubscriptionName, Wall, Window,
 };
 
 /// One row to write.
@@ -63,6 +63,8 @@ pub enum Change {
     AgentSaved(AgentName, Box<Attributes>),
     /// Something to tell people.
     Notified(Notification),
+    /// The agent's log has been read up to here.
+    LogRead(AgentName, LogPosition),
     /// The credential that a subscription has now.
     CredentialSeen(SubscriptionName, Fingerprint),
 }
@@ -102,6 +104,34 @@ pub struct FailureRecord {
     pub count: u64,
     /// The first answer, kept for reports with an id.
     pub answer: Option<Box<Answer>>,
+}
+
+impl FailureRecord {
+    /// What waits for a judgement, read back from its record alone. A held one is about the generation that it is booked
+    /// on; the life it was seen in is forgotten.
+    #[must_use]
+    pub fn deferred(self) -> Deferred {
+        let stamp = match (self.outcome, self.generation) {
+            (Outcome::Held, Some(generation)) => Stamp::Generation(generation),
+            _ => Stamp::Unsettled,
+        };
+        let report = Report {
+            id: self.report.map(|(id, _)| id),
+            kind: self.kind,
+            subscription: self.subscription,
+            generation: self.generation,
+            model: self.model,
+            window: self.window,
+            reset_at: self.reset_at,
+            observed_at: self.observed_at,
+            origin: Origin::Untold,
+            read_to: None,
+            reporter: self.reporter,
+            sender: self.sender,
+            reason: self.reason,
+        };
+        Deferred { failure: self.id, report, stamp, outcome: self.outcome }
+    }
 }
 
 /// A decision to do something to an agent, complete.
@@ -240,6 +270,32 @@ pub struct Attributes {
     pub exclusions: BTreeMap<SubscriptionName, Wall>,
     /// When the last switch of the agent completed.
     pub switched_at: Option<Wall>,
+    /// What the credential is known by that it was given with its assignment.
+    pub credential: Option<Fingerprint>,
+    /// The life that ran on the assignment before, as it was last seen.
+    pub replaced: Option<Instance>,
+}
+
+impl Attributes {
+    /// Those of an agent of which no more is known than the highest numbers that were given out.
+    #[must_use]
+    pub fn fresh(issued: Generation, failures: u64, intents: u64) -> Self {
+        Self {
+            rest: Rest::Serving,
+            trouble: None,
+            wake_at: None,
+            pause: None,
+            pin: None,
+            issued,
+            failures,
+            intents,
+            apply_failures: 0,
+            exclusions: BTreeMap::new(),
+            switched_at: None,
+            credential: None,
+            replaced: None,
+        }
+    }
 }
 
 /// A generation that was issued and what became of it.

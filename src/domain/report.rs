@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::words::words;
 use super::{
-    AgentName, FailureId, FailureKind, Generation, IntentId, IntentOutcome, Model, ReportId, SubscriptionName, Wall,
-    Window,
+    AgentName, FailureId, FailureKind, Generation, Instance, IntentId, IntentOutcome, LogPosition, Model, ReportId,
+    SubscriptionName, Wall, Window,
 };
 
 words! {
@@ -16,6 +16,18 @@ words! {
         /// The agent itself, or someone passing on what it said: its word cools for that agent only.
         Agent = "agent",
     }
+}
+
+/// Which life of the agent a failure was seen in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Nobody knows.
+    #[default]
+    Untold,
+    /// This one wrote it.
+    Life(Instance),
+    /// One that had ended before it was read.
+    EarlierLife,
 }
 
 /// "This agent failed", read and classified, but not judged.
@@ -37,6 +49,10 @@ pub struct Report {
     pub reset_at: Option<Wall>,
     /// When it happened, if the reporter says so.
     pub observed_at: Option<Wall>,
+    /// The life it was seen in.
+    pub origin: Origin,
+    /// How far the log has been read that it was found in: written down together with it.
+    pub read_to: Option<LogPosition>,
     /// Whose word it is.
     pub reporter: Reporter,
     /// Who sent it, for the audit trail: for example `uid 1000 pid 4711`.
@@ -50,6 +66,8 @@ pub struct Report {
 pub enum Stamp {
     /// Work that was dispatched in this generation.
     Generation(Generation),
+    /// Work of this life of the agent.
+    Life(Instance),
     /// It names only a subscription that the agent neither runs on nor is being moved to, or did not yet
     /// run on at that time.
     Elsewhere(SubscriptionName),
@@ -94,6 +112,12 @@ words! {
 }
 
 impl Outcome {
+    /// Whether the judgement of the report waits for something.
+    #[must_use]
+    pub const fn is_deferred(self) -> bool {
+        matches!(self, Self::Held | Self::Ambiguous)
+    }
+
     /// What an identical later report is told while nothing has changed.
     #[must_use]
     pub const fn for_repeat(self) -> Self {

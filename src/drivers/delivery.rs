@@ -32,7 +32,7 @@ pub use sidecar::Sidecar;
 
 use self::place::Place;
 use super::fingerprint::{fingerprint, without_final_newline};
-use crate::domain::AgentName;
+use crate::domain::{AgentName, Mount, Mounted};
 use crate::ports::Pending;
 use crate::ports::clock::Clock;
 use crate::ports::credentials::Login;
@@ -121,6 +121,13 @@ impl Delivery for FileDelivery {
             .to_text();
             let write = move |place: &Place| place.replace(secret.expose_secret().as_bytes(), &sidecar);
             self.at(consignment.agent, write).await.map(|_| ())
+        })
+    }
+
+    fn mounted<'a>(&'a self, agent: &'a AgentName, mounts: &'a [Mount]) -> Pending<'a, Result<Mounted, DeliveryError>> {
+        Box::pin(async move {
+            let mounts = mounts.to_vec();
+            Ok(self.at(agent, move |place| place.mounted(&mounts)).await?.unwrap_or_default())
         })
     }
 

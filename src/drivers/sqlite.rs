@@ -39,7 +39,9 @@ pub use open::{OpenError, Options};
 use retention::Chore;
 use threads::Threads;
 
-use crate::domain::{AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, ReportId, Wall};
+use crate::domain::{
+    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, ReportId, Wall,
+};
 use crate::ports::Pending;
 use crate::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, Store, StoreError, StoredAnswer};
 
@@ -116,6 +118,10 @@ impl Store for SqliteStore {
 
     fn load_pool(&self, now: Wall) -> Pending<'_, Result<PoolRecord, StoreError>> {
         Box::pin(self.run(Lane::InOrder, move |conn| load::pool(conn, now)))
+    }
+
+    fn log_positions(&self) -> Pending<'_, Result<Vec<(AgentName, LogPosition)>, StoreError>> {
+        Box::pin(self.run(Lane::InOrder, |conn| load::log_positions(conn)))
     }
 
     fn report_ids<'a>(

@@ -47,7 +47,7 @@ pub use event::{
     About, Action, Command, Effect, EffectOutcome, Event, IgnoreReason, Obstacle, Pick, Readiness, Refusal, Reply,
     Start, Verdict,
 };
-pub use state::{AgentState, Applying, Delivered, Draining, Phase, Selecting, Step, Ticket, Waiting};
+pub use state::{AgentState, Applying, Delivered, Draining, Phase, RanOn, Selecting, Step, Ticket, Waiting};
 
 use super::policy::Policy;
 use crate::domain::Moment;

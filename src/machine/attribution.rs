@@ -1,4 +1,4 @@
-//! Whose failure is it? (rules A1 to A5, A7, A8)
+//! Whose failure is it? (rules A1 to A8)
 //!
 //! Twice: [`stamp`] when a report arrives, against what is true at that moment; [`judge`] when it is handled, for
 //! the generation may have moved while it waited. A report about the past can never touch the present: that is
@@ -6,9 +6,9 @@
 //!
 //! Tests: `tests/machine_rules.rs`, `tests/machine_corners.rs` and the table of `tests/transition_table.rs`.
 
-use super::agent::AgentState;
+use super::agent::{AgentState, RanOn};
 use super::policy::Policy;
-use crate::domain::{Generation, Report, Stamp, SubscriptionName, Wall};
+use crate::domain::{Generation, Origin, Report, Stamp, SubscriptionName, Wall};
 
 /// Why a report can be about nothing that ever was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +69,12 @@ pub fn stamp(report: &Report, state: &AgentState, policy: &Policy, now: Wall) ->
         }
         return Ok(Stamp::Generation(given));
     }
+    let keeps_the_life = policy.file.as_ref().is_some_and(|file| file.apply.keeps_the_life());
+    match &report.origin {
+        Origin::Life(life) if !keeps_the_life => return Ok(Stamp::Life(life.clone())),
+        Origin::EarlierLife if !keeps_the_life => return Ok(of_an_earlier_life(report, state)),
+        Origin::Life(_) | Origin::EarlierLife | Origin::Untold => {}
+    }
     let pending = state.phase.intent();
     if let Some(named) = &report.subscription {
         let runs_on_it = state.assignment.as_ref().filter(|assignment| &assignment.subscription == named);
@@ -94,6 +100,14 @@ pub fn stamp(report: &Report, state: &AgentState, policy: &Policy, now: Wall) ->
     Ok(if is_settled { Stamp::Generation(current.generation) } else { Stamp::Unsettled })
 }
 
+/// What a life wrote that had ended when it was read: before the last switch was completed it ran on the assignment
+/// before. Where a life was begun by hand since, that may be wrong by the moments between a start and its being seen.
+fn of_an_earlier_life(report: &Report, state: &AgentState) -> Stamp {
+    let Some(current) = &state.assignment else { return Stamp::Unassigned };
+    let is_older = report.observed_at.is_none_or(|at| at < state.switched_at.unwrap_or(current.since));
+    Stamp::Generation(if is_older { state.generation_before() } else { current.generation })
+}
+
 /// Holds a stamped report against the state as it is now.
 #[must_use]
 pub fn judge(stamp: &Stamp, state: &AgentState) -> Attribution {
@@ -108,6 +122,13 @@ pub fn judge(stamp: &Stamp, state: &AgentState) -> Attribution {
         Stamp::Generation(generation) if Some(*generation) == pending => Attribution::Held,
         Stamp::Generation(generation) if Some(*generation) == current => Attribution::Current,
         Stamp::Generation(generation) => older(Some(*generation)),
+        Stamp::Life(_) if current.is_none() && state.phase.is_switching() => Attribution::Repeat,
+        Stamp::Life(_) if current.is_none() => Attribution::Current,
+        Stamp::Life(life) => match state.ran_on(life) {
+            RanOn::Current => Attribution::Current,
+            RanOn::Pending => Attribution::Held,
+            RanOn::Before => older(Some(state.generation_before()).filter(|before| *before != Generation::NONE)),
+        },
         Stamp::Elsewhere(named) => {
             Attribution::Stale { generation: state.last_generation_on(named), subscription: Some(named.clone()) }
         }

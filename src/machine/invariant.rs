@@ -103,8 +103,13 @@ fn has_growing_generations(state: &AgentState) -> bool {
 
 fn moves(state: &AgentState) -> bool {
     state.phase.intent().is_none_or(|intent| {
-        intent.plan == Plan::Recover
-            || (intent.from.as_ref() != Some(&intent.to) && intent.generation > state.generation())
+        let (is_elsewhere, is_newer) =
+            (intent.from.as_ref() != Some(&intent.to), intent.generation > state.generation());
+        match intent.plan {
+            Plan::Switch => is_elsewhere && is_newer,
+            Plan::Rollover => !is_elsewhere && is_newer,
+            Plan::Recover => true,
+        }
     })
 }
 
@@ -124,7 +129,7 @@ fn is_delivered_first(state: &AgentState) -> bool {
     match &state.phase {
         Phase::Applying(applying) => match applying.step {
             Step::Delivering | Step::Looking => true,
-            Step::Restarting | Step::Verifying => applying.delivered.is_some(),
+            Step::Restarting | Step::Reloading | Step::Verifying => applying.delivered.is_some(),
         },
         Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
             true

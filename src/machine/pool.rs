@@ -266,7 +266,8 @@ impl PoolState {
             | Change::IntentDelivered { .. }
             | Change::AgentSaved(..)
             | Change::Notified(_)
-            | Change::CredentialSeen(..) => {}
+            | Change::CredentialSeen(..)
+            | Change::LogRead(..) => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! How a credential gets to an agent whose work reads it from a file.
 
 use super::{Disposition, Pending};
-use crate::domain::{AgentName, Fingerprint, Generation, SubscriptionName};
+use crate::domain::{AgentName, Fingerprint, Generation, Mount, Mounted, SubscriptionName};
 use crate::ports::credentials::{Credential, Login};
 
 /// What is written for an agent.
@@ -120,6 +120,8 @@ pub trait Delivery: Send + Sync + 'static {
     /// synced, then the sidecar that tells the generation. For an agent whose credential travels with its
     /// environment there is nothing to do.
     fn deliver<'a>(&'a self, consignment: Consignment<'a>) -> Pending<'a, Result<(), DeliveryError>>;
+    /// How the agent's file is seen through these mounts of its container.
+    fn mounted<'a>(&'a self, agent: &'a AgentName, mounts: &'a [Mount]) -> Pending<'a, Result<Mounted, DeliveryError>>;
     /// The login in an agent's file, to be taken back before the file is overwritten; `None` if there is none.
     fn login<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<Login>, DeliveryError>>;
     /// What is in place now.

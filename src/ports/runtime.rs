@@ -1,12 +1,12 @@
 //! What runs an agent: a container engine, or the daemon itself as the parent of a child process.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use super::{Disposition, Pending};
 use crate::domain::{AgentName, Generation, Instance, Reload, RuntimeState, SubscriptionName, Wall};
+pub use crate::domain::{Mount, Surroundings};
 
 /// What one look at the container or process showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,26 +25,6 @@ impl Seen {
     pub fn of(state: RuntimeState, instance: Option<Instance>) -> Self {
         Self { state, instance, surroundings: None }
     }
-}
-
-/// What can keep a delivered credential from being used, as the engine shows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Surroundings {
-    /// The names of the variables that have a value. Never a value.
-    pub variables: Vec<String>,
-    /// Which paths of this machine are seen inside.
-    pub mounts: Vec<Mount>,
-    /// The state directory of the daemon that the container's label names, if it has one.
-    pub owner: Option<String>,
-}
-
-/// A path of this machine that is seen inside a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// The path here.
-    pub source: PathBuf,
-    /// The path in the container.
-    pub destination: PathBuf,
 }
 
 /// How a restarted agent is.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use switchman::actor::{Root, Switchman, Wiring};
 use switchman::domain::{
     AgentName, AgentRecord, Answer, Change, FailureKind, FailureRecord, Generation, IntentId, IntentRecord,
-    NotifyEvent, Provider, QuotaIdentity, Report, ReportId, Reporter, SubscriptionName, SubscriptionType, Wall, Window,
+    LogPosition, NotifyEvent, Origin, Provider, QuotaIdentity, Report, ReportId, Reporter, SubscriptionName,
+    SubscriptionType, Wall, Window,
 };
 use switchman::drivers::fake::clock::TestClock;
 use switchman::drivers::fake::runtime::{FakeWorld, Place};
@@ -83,6 +84,9 @@ impl Store for Deadly {
     }
     fn load_pool(&self, now: Wall) -> Pending<'_, Result<PoolRecord, StoreError>> {
         self.store.load_pool(now)
+    }
+    fn log_positions(&self) -> Pending<'_, Result<Vec<(AgentName, LogPosition)>, StoreError>> {
+        self.store.log_positions()
     }
     fn report_ids<'a>(
         &'a self,
@@ -266,6 +270,8 @@ pub(crate) fn limit(subscription: Option<&str>, generation: Option<u64>) -> Repo
         window: Window::FiveHour,
         reset_at: None,
         observed_at: None,
+        origin: Origin::Untold,
+        read_to: None,
         reporter: Reporter::Trusted,
         sender: "test".to_owned(),
         reason: None,

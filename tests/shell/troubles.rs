@@ -131,7 +131,7 @@ async fn a_changed_credential_that_ends_a_quarantine_reaches_the_agent() {
     }
     assert!(matches!(rig.state("one").phase, Phase::Exhausted { .. }));
     rig.set_key("c", Some("new-key-of-c"));
-    rig.until("one", serves_in(3)).await;
+    rig.until("one", serves_in(4)).await;
     assert_eq!(rig.world.runs_on(&"one".into()), Some(fingerprint(b"new-key-of-c")));
     assert_eq!(rig.notifications(NotifyEvent::Recovered), 1);
     rig.stop().await;

@@ -76,7 +76,7 @@ pub(super) fn misfortunes(action: &Action) -> &'static [Fate] {
     const BUSY: Fate = Fate::Refused(Disposition::Transient, About::Runtime);
     const BROKEN: Fate = Fate::Refused(Disposition::Permanent, About::Agent);
     match action {
-        Action::Look => &[BUSY],
+        Action::Look { .. } | Action::Reload { .. } => &[BUSY],
         Action::Preflight { .. } => &[BUSY, BROKEN, Fate::Refused(Disposition::Permanent, About::Target)],
         Action::Deliver { .. } => &[Fate::DoneUnanswered, Fate::Lost, BROKEN],
         Action::Restart(_) => &[Fate::DoneUnanswered, Fate::Lost, Fate::Late, Fate::Half, BUSY],

@@ -1,7 +1,7 @@
 //! A container as the machine's world has it: lives that are counted, a file it reads when it starts.
 
-use switchman::domain::{Delivered, Generation, RuntimeState, Sighting, SubscriptionName};
-use switchman::machine::agent::testing::life;
+use switchman::domain::{Delivered, Facts, Generation, RuntimeState, Sighting, SubscriptionName};
+use switchman::machine::agent::testing::{given, life};
 use switchman::machine::agent::{Readiness, Start};
 
 /// What a credential file says, or what a running agent has read from it.
@@ -35,6 +35,7 @@ impl Container {
             state: self.state,
             instance: (is_there && self.lives > 0).then(|| life(self.lives)),
             delivered: Delivered::Subscription(self.file.0.clone()),
+            facts: Facts { offered: Some(given()), ..Facts::default() },
         }
     }
 

@@ -69,7 +69,7 @@ impl Mutation {
 /// Whether somebody decided it who may override the pool.
 pub(crate) fn is_forced(by: CauseBy) -> bool {
     match by {
-        CauseBy::Operator | CauseBy::Pin | CauseBy::Recovery => true,
+        CauseBy::Operator | CauseBy::Pin | CauseBy::Rollover | CauseBy::Recovery => true,
         CauseBy::Failure | CauseBy::Wake => false,
     }
 }

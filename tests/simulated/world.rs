@@ -12,7 +12,7 @@ use switchman::domain::{
     AgentName, Change, Cooldown, CooldownKey, Disposition, FailureKind, Generation, Moment, Report, Reporter,
     RuntimeState, Stamp, Steady, Wall,
 };
-use switchman::machine::agent::testing::{RecordFold, START, report};
+use switchman::machine::agent::testing::{RecordFold, START, given, report};
 use switchman::machine::agent::{
     About, Action, AgentState, Effect, EffectOutcome, Event, Obstacle, Phase, Pick, Readiness, Start, Ticket,
 };
@@ -306,7 +306,7 @@ impl World {
             answered.map_err(|(disposition, about)| Obstacle { disposition, about, text: "refused".to_owned() });
         let container = &self.agents[number].container;
         let outcome = match &action {
-            Action::Look => EffectOutcome::Seen(answered.map(|()| container.look())),
+            Action::Look { .. } => EffectOutcome::Seen(answered.map(|()| container.look())),
             Action::Preflight { view, .. } => {
                 EffectOutcome::Preflight(answered.and_then(|()| match self.pool.confirm(view, self.now.wall) {
                     None => Ok(container.look()),
@@ -317,7 +317,8 @@ impl World {
                     }),
                 }))
             }
-            Action::Deliver { .. } => EffectOutcome::Delivered(answered),
+            Action::Deliver { .. } => EffectOutcome::Delivered(answered.map(|()| given())),
+            Action::Reload { .. } => EffectOutcome::Reloaded(answered),
             Action::Restart(_) | Action::Start(_) => EffectOutcome::Restarted(answered),
             Action::AwaitReady { .. } => EffectOutcome::Ready(
                 answered.map(|()| if fate == Fate::Unhealthy { Readiness::NotReady } else { container.readiness() }),

@@ -5,8 +5,8 @@ use std::task::{Context, Waker};
 use futures_util::future::join_all;
 use switchman::domain::{
     AgentRecord, Cause, CauseBy, Change, CooldownSource, Deferred, FailureKind, FailureRecord, Fingerprint, Generation,
-    IntentOutcome, IntentRecord, Issued, Model, OpenIntent, Outcome, ParkReason, Pause, Plan, Reach, Report, ReportId,
-    Rest, Stamp, Trouble, Wall, Window,
+    IntentOutcome, IntentRecord, Issued, Model, OpenIntent, Origin, Outcome, ParkReason, Pause, Plan, Reach, Report,
+    ReportId, Rest, Stamp, Trouble, Wall, Window,
 };
 use switchman::ports::store::{HistoryQuery, Store, StoreError};
 
@@ -263,6 +263,8 @@ pub(crate) async fn deferred_failures_wait_until_they_are_judged(rig: &Rig) {
             window: failure.window,
             reset_at: failure.reset_at,
             observed_at: failure.observed_at,
+            origin: Origin::Untold,
+            read_to: None,
             reporter: failure.reporter,
             sender: failure.sender.clone(),
             reason: failure.reason.clone(),

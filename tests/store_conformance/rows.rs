@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use switchman::domain::{
     AgentName, Answer, AnswerSwitch, Assignment, Attributes, Cause, CauseBy, Change, Cooldown, CooldownKey,
-    CooldownSource, FailureId, FailureKind, FailureRecord, Generation, Instance, Intent, IntentEnd, IntentId,
-    IntentMarks, IntentOutcome, Model, Notification, NotifyEvent, Outcome, Pause, Plan, QuotaIdentity, Reach, ReportId,
-    Reporter, Rest, SubscriptionName, Trouble, Wall, Window,
+    CooldownSource, FailureId, FailureKind, FailureRecord, Fingerprint, Generation, Instance, Intent, IntentEnd,
+    IntentId, IntentMarks, IntentOutcome, Model, Notification, NotifyEvent, Outcome, Pause, Plan, QuotaIdentity, Reach,
+    ReportId, Reporter, Rest, SubscriptionName, Trouble, Wall, Window,
 };
 
 /// A day, in milliseconds.
@@ -32,19 +32,7 @@ pub(crate) fn intent_id(name: &str, number: u64) -> IntentId {
 }
 
 pub(crate) fn attributes() -> Attributes {
-    Attributes {
-        rest: Rest::Serving,
-        trouble: None,
-        wake_at: None,
-        pause: None,
-        pin: None,
-        issued: Generation(0),
-        failures: 0,
-        intents: 0,
-        apply_failures: 0,
-        exclusions: BTreeMap::new(),
-        switched_at: None,
-    }
+    Attributes::fresh(Generation(0), 0, 0)
 }
 
 pub(crate) fn full_attributes() -> Attributes {
@@ -65,6 +53,8 @@ pub(crate) fn full_attributes() -> Attributes {
         apply_failures: 2,
         exclusions: BTreeMap::from([(sub("max-b"), Wall(T0 + 7)), (sub("quo\"te"), Wall(-1))]),
         switched_at: Some(Wall(T0 + 8)),
+        credential: Some(Fingerprint("0123456789abcdef".to_owned())),
+        replaced: Some(instance()),
     }
 }
 

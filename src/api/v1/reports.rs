@@ -19,7 +19,7 @@ use crate::api::problem::{Code, Refusal};
 use crate::api::query::Query;
 use crate::classify;
 use crate::domain::{
-    AgentName, Answer, FailureKind, Generation, IntentId, IntentOutcome, IntentRecord, Model, Outcome, Report,
+    AgentName, Answer, FailureKind, Generation, IntentId, IntentOutcome, IntentRecord, Model, Origin, Outcome, Report,
     ReportId, Reporter, Wall, Window,
 };
 
@@ -159,6 +159,8 @@ impl App {
             window: document.scope.map_or_else(|| found.map_or(Window::Unknown, |found| found.window), |scope| scope.0),
             reset_at: stated.or_else(|| found?.reset_at),
             observed_at,
+            origin: Origin::Untold,
+            read_to: None,
             reporter: match document.reporter {
                 Some(reporter) if at_most == Reporter::Trusted => reporter.0,
                 Some(_) | None => at_most,

@@ -8,12 +8,13 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use crate::domain::{Mount, Mounted};
 use crate::ports::delivery::DeliveryError;
 
 /// A credential is far smaller; a larger file is not one.
@@ -114,6 +115,30 @@ impl Place {
     pub(super) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, DeliveryError> {
         let folder = self.open()?;
         folder.read(&folder.file)
+    }
+
+    /// How the file is seen through these mounts: by its folder, a folder above it, or by itself. What is mounted is
+    /// told by identity, for a path can be written in many ways.
+    pub(super) fn mounted(&self, mounts: &[Mount]) -> Result<Mounted, DeliveryError> {
+        let identity = |path: &Path| {
+            let stat = rustix::fs::stat(path).ok()?;
+            Some((stat.st_dev, stat.st_ino))
+        };
+        let folder = self.path.parent().unwrap_or(&self.path);
+        let real = std::fs::canonicalize(folder)
+            .map_err(|error| self.failed("look at its folder", Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+        let folders: Vec<_> = real.ancestors().filter_map(identity).collect();
+        let file = identity(&self.path);
+        let mut seen = Mounted::Nowhere;
+        for mounted in mounts.iter().filter_map(|mount| identity(&mount.source)) {
+            if folders.contains(&mounted) {
+                return Ok(Mounted::Folder);
+            }
+            if file == Some(mounted) {
+                seen = Mounted::SingleFile;
+            }
+        }
+        Ok(seen)
     }
 
     pub(super) fn read_sidecar(&self) -> Result<Option<Zeroizing<Vec<u8>>>, DeliveryError> {

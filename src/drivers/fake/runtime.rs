@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 
 use super::fault::Fault;
-use crate::domain::{AgentName, Fingerprint, Generation, Instance, RuntimeState, SubscriptionName};
+use crate::domain::{AgentName, Fingerprint, Generation, Instance, Mount, Mounted, RuntimeState, SubscriptionName};
 use crate::drivers::fingerprint::fingerprint;
 use crate::ports::Pending;
 use crate::ports::credentials::Login;
@@ -461,6 +461,11 @@ impl Delivery for FakeWorld {
                 agent.file = Some(delivered.clone());
             }
         }))
+    }
+
+    fn mounted<'a>(&'a self, agent: &'a AgentName, mounts: &'a [Mount]) -> Pending<'a, Result<Mounted, DeliveryError>> {
+        let _ = mounts;
+        Box::pin(self.delivery_call(agent, Call::Found, |_| Mounted::Unknown))
     }
 
     fn login<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<Login>, DeliveryError>> {

@@ -20,7 +20,9 @@ use tokio::sync::{oneshot, watch};
 
 use ledger::Ledger;
 
-use crate::domain::{AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, ReportId, Wall};
+use crate::domain::{
+    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, ReportId, Wall,
+};
 use crate::ports::Pending;
 use crate::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, Store, StoreError, StoredAnswer};
 
@@ -184,6 +186,10 @@ impl Store for FakeStore {
 
     fn load_pool(&self, now: Wall) -> Pending<'_, Result<PoolRecord, StoreError>> {
         Box::pin(self.load(move |ledger| ledger.pool(now)))
+    }
+
+    fn log_positions(&self) -> Pending<'_, Result<Vec<(AgentName, LogPosition)>, StoreError>> {
+        Box::pin(self.load(|ledger| ledger.log_positions()))
     }
 
     fn report_ids<'a>(

@@ -3,15 +3,13 @@
 //!
 //! Tests: `tests/store_conformance.rs`.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, Row, params};
 
 use super::columns::Cells;
 use super::{read, texts};
 use crate::domain::{
     AgentName, AgentRecord, Assignment, Attributes, CauseBy, Cooldown, CooldownKey, Deferred, Fingerprint, Generation,
-    Instance, Issued, OpenIntent, Outcome, Pause, Plan, Reach, Report, Rest, Stamp, Trouble, Wall,
+    Instance, Issued, LogPosition, OpenIntent, Pause, Plan, Reach, Rest, Trouble, Wall,
 };
 use crate::ports::store::{PoolRecord, StoreError};
 
@@ -70,6 +68,15 @@ fn attributes(row: &Row<'_>) -> Result<Attributes, StoreError> {
         exclusions: texts::read_exclusions(&cells.get::<String>("exclusions")?)
             .ok_or_else(|| cells.fault("exclusions"))?,
         switched_at: cells.opt_wall("switched_at")?,
+        credential: cells.get::<Option<String>>("credential")?.map(Fingerprint),
+        replaced: instance(&cells, "replaced_id", "replaced_started_at")?,
+    })
+}
+
+fn instance(cells: &Cells<'_, '_>, id: &'static str, started_at: &'static str) -> Result<Option<Instance>, StoreError> {
+    Ok(match (cells.get(id)?, cells.get(started_at)?) {
+        (Some(id), Some(started_at)) => Some(Instance { id, started_at }),
+        _ => None,
     })
 }
 
@@ -84,19 +91,7 @@ fn implied_attributes(conn: &Connection, agent: &AgentName) -> Result<Option<Att
     let failures = highest("SELECT max(number) FROM failures WHERE agent = ?1")?;
     let intents = highest("SELECT max(number) FROM intents WHERE agent = ?1")?;
     let is_known = issued != Generation::NONE || failures > 0 || intents > 0;
-    Ok(is_known.then(|| Attributes {
-        rest: Rest::Serving,
-        trouble: None,
-        wake_at: None,
-        pause: None,
-        pin: None,
-        issued,
-        failures,
-        intents,
-        apply_failures: 0,
-        exclusions: BTreeMap::new(),
-        switched_at: None,
-    }))
+    Ok(is_known.then(|| Attributes::fresh(issued, failures, intents)))
 }
 
 fn assignment(conn: &Connection, agent: &AgentName) -> Result<Option<Assignment>, StoreError> {
@@ -140,10 +135,7 @@ fn open_intent(conn: &Connection, agent: &AgentName) -> Result<Option<OpenIntent
     conn.prepare_cached("SELECT * FROM intents WHERE agent = ?1 AND finished_at IS NULL")?
         .query_and_then([agent.as_str()], |row| {
             let cells = Cells::new("intents", row);
-            let before = match (cells.get("before_id")?, cells.get("before_started_at")?) {
-                (Some(id), Some(started_at)) => Some(Instance { id, started_at }),
-                _ => None,
-            };
+            let before = instance(&cells, "before_id", "before_started_at")?;
             Ok(OpenIntent {
                 intent: read::intent_of(&cells)?,
                 delivered: cells.opt_wall("delivered_at")?.map(|at| (at, before)),
@@ -181,29 +173,7 @@ fn deferred(conn: &Connection, agent: &AgentName) -> Result<Vec<Deferred>, Store
     )?
     .query_and_then(params![agent.as_str(), limit(AgentRecord::DEFERRED_MAX)], |row| {
         let cells = Cells::new("failures", row);
-        let failure = read::failure_of(&cells)?;
-        let stamp = match (failure.outcome, failure.generation) {
-            (Outcome::Held, Some(generation)) => Stamp::Generation(generation),
-            _ => Stamp::Unsettled,
-        };
-        Ok(Deferred {
-            failure: failure.id,
-            stamp,
-            outcome: failure.outcome,
-            report: Report {
-                id: failure.report.map(|(id, _)| id),
-                kind: failure.kind,
-                subscription: failure.subscription,
-                generation: failure.generation,
-                model: failure.model,
-                window: failure.window,
-                reset_at: failure.reset_at,
-                observed_at: failure.observed_at,
-                reporter: failure.reporter,
-                sender: failure.sender,
-                reason: failure.reason,
-            },
-        })
+        Ok(read::failure_of(&cells)?.deferred())
     })?
     .collect()
 }
@@ -226,6 +196,21 @@ pub(super) fn pool(conn: &Connection, now: Wall) -> Result<PoolRecord, StoreErro
         .map(|(subscription, fingerprint)| (subscription, Fingerprint(fingerprint)))
         .collect(),
     })
+}
+
+/// How far each agent's log has been read.
+pub(super) fn log_positions(conn: &Connection) -> Result<Vec<(AgentName, LogPosition)>, StoreError> {
+    conn.prepare_cached("SELECT * FROM logs ORDER BY agent")?
+        .query_and_then([], |row| {
+            let cells = Cells::new("logs", row);
+            let position = LogPosition {
+                container: cells.get("container")?,
+                at_ns: cells.get("at_ns")?,
+                seen: cells.small("seen")?,
+            };
+            Ok((cells.name("agent")?, position))
+        })?
+        .collect()
 }
 
 fn pairs<A: From<String>, B: From<String>>(conn: &Connection, sql: &str) -> Result<Vec<(A, B)>, StoreError> {

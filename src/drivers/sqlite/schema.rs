@@ -11,13 +11,13 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x5357_4d4e;
 
 /// The newest version.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// Tables whose size depends on how many agents and subscriptions there are, not on how long they run.
 pub(super) const SMALL_TABLES: &[&str] =
-    &["meta", "agents", "assignments", "generations", "cooldowns", "subscriptions", "targets", "notifications"];
+    &["meta", "agents", "assignments", "generations", "cooldowns", "subscriptions", "targets", "notifications", "logs"];
 
-const STEPS: [&str; 1] = [V1];
+const STEPS: [&str; 2] = [V1, V2];
 
 /// Brings the schema up to [`VERSION`].
 pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
@@ -31,6 +31,20 @@ pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
         transaction.commit()?;
     }
 }
+
+/// Logs that are followed, and what tells a changed credential and an ended life.
+const V2: &str = "
+ALTER TABLE agents ADD COLUMN credential TEXT;          -- fingerprint of what it was given with its assignment
+ALTER TABLE agents ADD COLUMN replaced_id TEXT;         -- the life that ran on the assignment before
+ALTER TABLE agents ADD COLUMN replaced_started_at TEXT;
+
+CREATE TABLE logs (
+    agent        TEXT NOT NULL PRIMARY KEY,
+    container    TEXT NOT NULL,       -- its id
+    at_ns        INTEGER NOT NULL,    -- nanoseconds since 1970-01-01 UTC of the last line read, by the engine's clock
+    seen         INTEGER NOT NULL     -- lines read that carry exactly this time
+) STRICT, WITHOUT ROWID;
+";
 
 const V1: &str = "
 CREATE TABLE meta (

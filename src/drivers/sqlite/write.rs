@@ -153,6 +153,13 @@ fn apply(conn: &Connection, change: &Change) -> Result<(), StoreError> {
         Change::Assigned { agent, assignment, replaces } => assign(conn, agent, assignment, *replaces),
         Change::AgentSaved(agent, attributes) => save_agent(conn, agent, attributes),
         Change::Notified(notification) => notify(conn, notification),
+        Change::LogRead(agent, position) => run(
+            conn,
+            "INSERT OR REPLACE INTO logs (agent, container, at_ns, seen) VALUES (?1, ?2, ?3, ?4)",
+            params![agent.as_str(), position.container, position.at_ns, position.seen],
+        )
+        .map(drop)
+        .map_err(Into::into),
         Change::CredentialSeen(subscription, fingerprint) => run(
             conn,
             "INSERT INTO subscriptions (subscription, fingerprint) VALUES (?1, ?2)
@@ -383,8 +390,9 @@ fn save_agent(conn: &Connection, agent: &AgentName, attributes: &Attributes) -> 
         conn,
         "INSERT OR REPLACE INTO agents (agent, rest, rest_since, earliest_reset, park_reason, trouble_kind,
              trouble_failure, trouble_observed_at, trouble_until, wake_at, paused, pause_until, pin, issued,
-             failures, intents, apply_failures, exclusions, switched_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             failures, intents, apply_failures, exclusions, switched_at,
+             credential, replaced_id, replaced_started_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
         params![
             agent.as_str(),
             rest,
@@ -405,6 +413,9 @@ fn save_agent(conn: &Connection, agent: &AgentName, attributes: &Attributes) -> 
             attributes.apply_failures,
             texts::write_exclusions(&attributes.exclusions),
             wall(attributes.switched_at),
+            attributes.credential.as_ref().map(|credential| &credential.0),
+            attributes.replaced.as_ref().map(|life| &life.id),
+            attributes.replaced.as_ref().map(|life| &life.started_at),
         ],
     )?;
     Ok(())

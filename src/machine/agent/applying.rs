@@ -20,7 +20,7 @@ use super::event::{Action, EffectOutcome, IgnoreReason, Obstacle, Readiness, Ref
 use super::reporting::{self, Finding};
 use super::state::{Applying, Delivered, Phase, Step};
 use super::{ending, serving};
-use crate::domain::{Change, Disposition, IntentOutcome, Outcome, RuntimeState, Sighting};
+use crate::domain::{Apply, Change, Disposition, Fingerprint, IntentOutcome, Outcome, RuntimeState, Sighting};
 use crate::machine::policy::RuntimeKind;
 use crate::machine::timer::Timer;
 
@@ -41,23 +41,31 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         Inner::Cancel { ticket } => d.refuse(ticket, Refusal::TooLate),
         Inner::Unpark { ticket } => d.refuse(ticket, Refusal::NotParked),
         Inner::Outcome(outcome) => match (step(d), outcome) {
-            (Some(Step::Delivering), EffectOutcome::Delivered(Ok(()))) => is_in_place(d),
+            (Some(Step::Delivering), EffectOutcome::Delivered(Ok(credential))) => is_in_place(d, credential),
             (Some(Step::Delivering), EffectOutcome::Delivered(Err(obstacle))) => not_delivered(d, obstacle),
             (Some(Step::Looking), EffectOutcome::Seen(Ok(sighting))) => seen(d, sighting),
             (Some(Step::Looking), EffectOutcome::Seen(Err(obstacle))) => put_off(d, obstacle),
             (Some(Step::Restarting), EffectOutcome::Restarted(Ok(()))) => started(d),
             (Some(Step::Restarting), EffectOutcome::Restarted(Err(obstacle))) => not_restarted(d, obstacle),
+            (Some(Step::Reloading), EffectOutcome::Reloaded(Ok(()))) => reloaded(d),
+            (Some(Step::Reloading), EffectOutcome::Reloaded(Err(obstacle))) => not_reloaded(d, obstacle),
             (Some(Step::Verifying), EffectOutcome::Ready(Ok(readiness))) => verified(d, readiness),
             (Some(Step::Verifying), EffectOutcome::Ready(Err(obstacle))) => put_off(d, obstacle),
             (
-                Some(Step::Delivering | Step::Looking | Step::Restarting | Step::Verifying) | None,
+                Some(Step::Delivering | Step::Looking | Step::Restarting | Step::Reloading | Step::Verifying) | None,
                 EffectOutcome::Preflight(_)
                 | EffectOutcome::Delivered(_)
                 | EffectOutcome::Restarted(_)
+                | EffectOutcome::Reloaded(_)
                 | EffectOutcome::Ready(_)
                 | EffectOutcome::Seen(_),
             ) => d.ignore(IgnoreReason::NotNow),
         },
+        // Something has changed about the agent: a step that was put off is tried now.
+        Inner::Reconsider if is_put_off(d) => {
+            d.state.timers.stop(Timer::Retry);
+            again(d);
+        }
         Inner::Picked(_)
         | Inner::PoolChanged
         | Inner::Reconsider
@@ -85,11 +93,22 @@ fn applying<'a>(d: &'a mut Deciding<'_>) -> Option<&'a mut Applying> {
     }
 }
 
+/// Whether a step waits for the runtime. An order in doubt waits for itself, and is not hurried.
+fn is_put_off(d: &Deciding<'_>) -> bool {
+    let has_failed = match &d.state.phase {
+        Phase::Applying(applying) => applying.retries > 0,
+        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
+            false
+        }
+    };
+    has_failed && d.state.timers.get(Timer::Retry).is_some()
+}
+
 /// Does the present step's effect again. An order is never given again without a look.
 fn again(d: &mut Deciding<'_>) {
     match step(d) {
         Some(Step::Delivering) => deliver(d),
-        Some(Step::Looking | Step::Restarting) => look(d),
+        Some(Step::Looking | Step::Restarting | Step::Reloading) => look(d),
         Some(Step::Verifying) => verify(d),
         None => {}
     }
@@ -120,8 +139,9 @@ fn not_delivered(d: &mut Deciding<'_>, obstacle: Obstacle) {
     }
 }
 
-fn is_in_place(d: &mut Deciding<'_>) {
+fn is_in_place(d: &mut Deciding<'_>, credential: Fingerprint) {
     let Some(applying) = applying(d) else { return };
+    applying.credential = Some(credential);
     applying.is_doubtful = false;
     look(d);
 }
@@ -129,7 +149,8 @@ fn is_in_place(d: &mut Deciding<'_>) {
 fn look(d: &mut Deciding<'_>) {
     let Some(applying) = applying(d) else { return };
     applying.step = Step::Looking;
-    d.act(Action::Look);
+    let has = Some(applying.intent.to.clone());
+    d.act(Action::Look { has });
 }
 
 fn put_off(d: &mut Deciding<'_>, obstacle: Obstacle) {
@@ -143,7 +164,8 @@ fn put_off(d: &mut Deciding<'_>, obstacle: Obstacle) {
     d.state.timers.set(Timer::Retry, d.now.due_after(wait));
 }
 
-fn seen(d: &mut Deciding<'_>, sighting: Sighting) {
+fn seen(d: &mut Deciding<'_>, mut sighting: Sighting) {
+    serving::take_facts(d, &mut sighting);
     if sighting.state == RuntimeState::Unknown {
         let text = "the agent's state is not known".to_owned();
         return put_off(d, Obstacle { disposition: Disposition::Transient, about: super::event::About::Runtime, text });
@@ -178,7 +200,7 @@ pub(super) fn delivered(d: &mut Deciding<'_>, sighting: Sighting) {
     d.change(Change::IntentDelivered { id, at: now, before });
     d.state.sighting = Some(sighting);
     if state == RuntimeState::Running {
-        order(d, Order::Restart);
+        make_use(d);
     } else if must_be_started(d) {
         order(d, Order::Start);
     } else {
@@ -195,6 +217,50 @@ fn must_be_started(d: &Deciding<'_>) -> bool {
         }
         RuntimeKind::Container => false,
     }
+}
+
+/// The running agent is brought to use what was delivered, in the way that the user chose (G12).
+fn make_use(d: &mut Deciding<'_>) {
+    let (apply, now, call_timeout) = (how(d), d.wall(), d.policy.call_timeout);
+    let Some(applying) = applying(d) else { return };
+    let life = applying.delivered.as_ref().and_then(|delivered| delivered.before.clone());
+    match (apply, life) {
+        (Apply::Written, _) => {
+            applying.marks.applied_at = Some(now);
+            ending::complete(d, IntentOutcome::Ready, None);
+        }
+        (Apply::Reload(by), Some(life)) => {
+            applying.step = Step::Reloading;
+            let intent = applying.intent.id.clone();
+            d.act(Action::Reload { intent, life, by, call_timeout });
+        }
+        (Apply::Reload(_) | Apply::Restart, _) => order(d, Order::Restart),
+    }
+}
+
+fn how(d: &Deciding<'_>) -> Apply {
+    let must_restart = match &d.state.phase {
+        Phase::Applying(applying) => applying.must_restart,
+        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
+            true
+        }
+    };
+    d.policy.file.as_ref().filter(|_| !must_restart).map(|file| file.apply.clone()).unwrap_or_default()
+}
+
+fn reloaded(d: &mut Deciding<'_>) {
+    let now = d.wall();
+    let Some(applying) = applying(d) else { return };
+    applying.marks.applied_at = Some(now);
+    verify(d);
+}
+
+/// Told twice is as good as told once, so there is nothing to find out: it is restarted.
+fn not_reloaded(d: &mut Deciding<'_>, obstacle: Obstacle) {
+    d.state.obstacle = Some(obstacle.text);
+    let Some(applying) = applying(d) else { return };
+    applying.must_restart = true;
+    order(d, Order::Restart);
 }
 
 #[derive(Clone, Copy)]
@@ -226,11 +292,13 @@ fn order(d: &mut Deciding<'_>, order: Order) {
 fn compare(d: &mut Deciding<'_>, known: &Delivered, sighting: Sighting) {
     let (state, is_another_life) = (sighting.state, sighting.instance.is_some() && sighting.instance != known.before);
     d.state.sighting = Some(sighting);
+    let restarts = how(d) == Apply::Restart;
     let (is_ours_to_start, is_container) = (must_be_started(d), d.policy.runtime == RuntimeKind::Container);
     let Some(applying) = applying(d) else { return };
     let (orders, is_doubtful, had_run) = (applying.orders, applying.is_doubtful, known.before.is_some());
     match (state, is_another_life) {
         (RuntimeState::Running, true) => started(d),
+        (RuntimeState::Running, false) if !restarts => make_use(d),
         (RuntimeState::Running, false) if orders >= ORDERS_MAX => {
             ending::stuck(d, "the agent runs on although it was told to restart".to_owned());
         }

@@ -3,15 +3,18 @@
 
 use std::time::Duration;
 
-use super::anywhere::Inner;
+use super::anywhere::{Inner, inner};
 use super::deciding::Deciding;
 use super::event::{About, Action, EffectOutcome, IgnoreReason, Obstacle, Refusal, Reply};
 use super::reporting::{self, Finding};
-use super::state::{Applying, Draining, Phase, Step};
+use super::state::{Applying, Draining, Phase, Step, Ticket};
 use super::{applying, ending, serving};
-use crate::domain::{CauseBy, Delivered, Disposition, IntentMarks, IntentOutcome, Outcome, RuntimeState, Sighting};
+use crate::domain::{
+    Cause, CauseBy, Delivered, Disposition, IntentMarks, IntentOutcome, Outcome, Plan, RuntimeState, Sighting,
+};
 use crate::machine::policy::RuntimeKind;
 use crate::machine::pool::Wanted;
+use crate::machine::preflight;
 use crate::machine::timer::Timer;
 
 /// How soon a preflight is tried again while the runtime does not answer, at first and at most.
@@ -21,6 +24,9 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
     match event {
         Inner::Began | Inner::Timer(Timer::Retry) => go_on(d),
         Inner::Failing(failing) => reporting::settle(d, failing.waiting, Finding::of(Outcome::Repeat)),
+        Inner::Switch { ticket, wanted, cause } if cause.by == CauseBy::Pin && !is_resumed(d) => {
+            pinned(d, ticket, wanted, cause);
+        }
         Inner::Switch { ticket, .. } => d.refuse(ticket, Refusal::SwitchInProgress),
         Inner::Cancel { ticket } if is_resumed(d) => d.refuse(ticket, Refusal::TooLate),
         Inner::Cancel { ticket } => {
@@ -33,11 +39,21 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         Inner::Outcome(EffectOutcome::Preflight(Err(obstacle)) | EffectOutcome::Seen(Err(obstacle))) => {
             held_up(d, obstacle);
         }
+        // Something has changed about the agent: what waits for a better moment is tried now.
+        Inner::Reconsider if d.state.timers.get(Timer::Retry).is_some() => {
+            d.state.timers.stop(Timer::Retry);
+            go_on(d);
+        }
         Inner::Picked(_)
         | Inner::PoolChanged
         | Inner::Reconsider
         | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle)
-        | Inner::Outcome(EffectOutcome::Delivered(_) | EffectOutcome::Restarted(_) | EffectOutcome::Ready(_)) => {
+        | Inner::Outcome(
+            EffectOutcome::Delivered(_)
+            | EffectOutcome::Restarted(_)
+            | EffectOutcome::Reloaded(_)
+            | EffectOutcome::Ready(_),
+        ) => {
             d.ignore(IgnoreReason::NotNow);
         }
     }
@@ -46,7 +62,8 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
 /// After a restart of the daemon the first thing is to see how far the intent had got.
 fn go_on(d: &mut Deciding<'_>) {
     let Phase::Draining(draining) = &d.state.phase else { return };
-    if draining.is_resumed { d.act(Action::Look) } else { preflight(d) }
+    let has = Some(draining.intent.to.clone());
+    if draining.is_resumed { d.act(Action::Look { has }) } else { find_out(d) }
 }
 
 /// Whether nobody has looked since the daemon ended: the credential may be in place.
@@ -64,24 +81,25 @@ pub(super) fn can_be_paused(d: &Deciding<'_>) -> bool {
     }
 }
 
-fn preflight(d: &mut Deciding<'_>) {
+fn find_out(d: &mut Deciding<'_>) {
     let Phase::Draining(draining) = &d.state.phase else { return };
     let (intent, to) = (draining.intent.id.clone(), draining.intent.to.clone());
     // What an operator or the daemon's own start decided is not called into question by a cooldown.
-    let force = matches!(draining.intent.cause.by, CauseBy::Operator | CauseBy::Pin | CauseBy::Recovery);
+    let force =
+        matches!(draining.intent.cause.by, CauseBy::Operator | CauseBy::Pin | CauseBy::Rollover | CauseBy::Recovery);
     let view = d.view(Wanted::This { to: to.clone(), force }, None);
     d.act(Action::Preflight { intent, view, to });
 }
 
 pub(super) fn begin(d: &mut Deciding<'_>) {
-    preflight(d);
+    find_out(d);
 }
 
 /// The credential may have been put in place before the daemon ended: then there is no way back (G6).
 fn resumed(d: &mut Deciding<'_>, sighting: Sighting) {
     let Phase::Draining(draining) = &mut d.state.phase else { return };
     draining.is_resumed = false;
-    let moves = draining.intent.from.as_ref() != Some(&draining.intent.to);
+    let moves = draining.intent.plan == Plan::Rollover || draining.intent.from.as_ref() != Some(&draining.intent.to);
     let is_delivered = sighting.delivered == Delivered::Subscription(draining.intent.to.clone());
     if moves && is_delivered {
         point_of_no_return(d, Step::Looking);
@@ -90,10 +108,11 @@ fn resumed(d: &mut Deciding<'_>, sighting: Sighting) {
     if d.state.pause.is_some() && can_be_paused(d) {
         return ending::give_up(d, IntentOutcome::Cancelled, Some("paused".to_owned()));
     }
-    preflight(d);
+    find_out(d);
 }
 
-fn passed(d: &mut Deciding<'_>, sighting: Sighting) {
+fn passed(d: &mut Deciding<'_>, mut sighting: Sighting) {
+    let hindrance = hindrance(d, &mut sighting);
     match (sighting.state, d.policy.runtime) {
         (RuntimeState::Missing, RuntimeKind::Container) => {
             d.state.sighting = Some(sighting);
@@ -107,9 +126,40 @@ fn passed(d: &mut Deciding<'_>, sighting: Sighting) {
         | (RuntimeState::Missing, RuntimeKind::Process) => {}
     }
     d.state.sighting = Some(sighting);
+    if let Some(text) = hindrance {
+        return held_up(d, Obstacle { disposition: Disposition::Permanent, about: About::Agent, text });
+    }
     d.state.obstacle = None;
     point_of_no_return(d, Step::Delivering);
     applying::deliver(d);
+}
+
+/// What would keep the agent from using the target's credential (G1).
+fn hindrance(d: &mut Deciding<'_>, sighting: &mut Sighting) -> Option<String> {
+    let facts = serving::take_facts(d, sighting);
+    let to = d.state.phase.intent().map(|intent| &intent.to)?;
+    let found = preflight::hindrances(d.policy, d.policy.kinds.get(to).copied(), &facts);
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+/// Pinned before the point of no return: the switch is called off unless it goes there (G10).
+fn pinned(d: &mut Deciding<'_>, ticket: Ticket, wanted: Wanted, cause: Cause) {
+    let pin = match &wanted {
+        Wanted::This { to, .. } => Some(to.clone()),
+        Wanted::Another | Wanted::Any => None,
+    };
+    if pin.is_some() && pin.as_ref() == d.state.phase.intent().map(|intent| &intent.to) {
+        d.state.pin = pin;
+        d.save();
+        return d.reply(ticket, Reply::Done);
+    }
+    ending::give_up(d, IntentOutcome::Cancelled, Some("pinned to another subscription".to_owned()));
+    if pin.is_some() && pin.as_ref() == d.state.subscription() {
+        d.state.pin = pin;
+        d.save();
+        return d.reply(ticket, Reply::Done);
+    }
+    inner(d, Inner::Switch { ticket, wanted, cause });
 }
 
 fn point_of_no_return(d: &mut Deciding<'_>, step: Step) {
@@ -122,6 +172,8 @@ fn point_of_no_return(d: &mut Deciding<'_>, step: Step) {
         step,
         delivered: None,
         marks: IntentMarks { drained_at: Some(d.now.wall), delivered_at: None, applied_at: None },
+        must_restart: false,
+        credential: None,
         orders: 0,
         restarts: 0,
         retries: 0,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::deciding::Deciding;
-use super::state::{Phase, Step};
+use super::state::{Applying, Phase, Step};
 use super::{anywhere, reporting, selecting, serving};
 use crate::domain::{
-    Assignment, CauseBy, Change, Intent, IntentEnd, IntentMarks, IntentOutcome, IntentRecord, NotifyEvent, ParkReason,
-    Plan, Rest,
+    Assignment, CauseBy, Change, Fingerprint, Instance, Intent, IntentEnd, IntentMarks, IntentOutcome, IntentRecord,
+    NotifyEvent, ParkReason, Plan, Rest,
 };
 use crate::machine::timer::Timer;
 
@@ -25,7 +25,7 @@ const LOOK_LATER: Duration = Duration::from_secs(60);
 
 /// Ends an intent before anything was delivered. The agent is as it was; its trouble is looked at again.
 pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) {
-    let Some((intent, _)) = close(d, outcome, reason) else { return };
+    let Some(Closed { intent, .. }) = close(d, outcome, reason) else { return };
     let now = d.wall();
     // One message per switch, however it ended (G11); one that was called off is nobody's news.
     if intent.plan == Plan::Switch && outcome != IntentOutcome::Cancelled {
@@ -39,10 +39,11 @@ pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opti
         IntentOutcome::Failed | IntentOutcome::RolledBack => {
             let times = (d.state.apply_failures as usize).min(EXCLUSIONS.len() - 1);
             d.state.apply_failures += 1;
-            if intent.plan == Plan::Switch {
-                d.state.exclusions.insert(intent.to.clone(), now.plus(EXCLUSIONS[times]));
-            } else {
-                d.state.is_up = false;
+            match intent.plan {
+                Plan::Switch | Plan::Rollover => {
+                    d.state.exclusions.insert(intent.to.clone(), now.plus(EXCLUSIONS[times]));
+                }
+                Plan::Recover => d.state.is_up = false,
             }
             if d.state.apply_failures >= APPLY_FAILURES_MAX {
                 park(d, ParkReason::ApplyFailed);
@@ -71,7 +72,7 @@ fn try_again(d: &mut Deciding<'_>, after: Duration) {
 
 /// The target cannot be used after all: another one is picked at once (D3).
 pub(super) fn target_lost(d: &mut Deciding<'_>, reason: String) {
-    let Some((intent, _)) = close(d, IntentOutcome::Cancelled, Some(reason)) else { return };
+    let Some(Closed { intent, .. }) = close(d, IntentOutcome::Cancelled, Some(reason)) else { return };
     d.state.exclusions.insert(intent.to.clone(), d.wall().plus(EXCLUSIONS[0]));
     if intent.plan == Plan::Recover {
         d.state.is_up = false;
@@ -86,7 +87,7 @@ pub(super) fn target_lost(d: &mut Deciding<'_>, reason: String) {
 /// Ends an intent whose credential is in place: its generation is current from now on, whatever the outcome.
 pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) {
     let was_exhausted = matches!(d.state.phase.rest(), Rest::Exhausted { .. });
-    let Some((intent, marks)) = close(d, outcome, reason) else { return };
+    let Some(Closed { intent, marks, before, credential }) = close(d, outcome, reason) else { return };
     let now = d.wall();
     let is_new = intent.generation > d.state.generation();
     if is_new {
@@ -95,6 +96,7 @@ pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opt
         let since = marks.delivered_at.unwrap_or(now);
         let assignment = Assignment { subscription: intent.to.clone(), generation: intent.generation, since };
         d.state.assignment = Some(assignment.clone());
+        d.state.replaced = before;
         if let Some(issued) = d.state.recent.iter_mut().rev().find(|issued| issued.generation == intent.generation) {
             issued.is_used = true;
         }
@@ -103,12 +105,17 @@ pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opt
         d.state.phase = Phase::Serving;
         reporting::drop_ambiguous(d);
     }
+    // What an earlier life of the daemon has delivered is learned by the next look.
+    d.state.credential = credential;
+    d.save();
     d.state.is_up = true;
     d.state.apply_failures = 0;
     d.state.exclusions.remove(&intent.to);
-    if intent.plan == Plan::Switch {
+    if matches!(intent.plan, Plan::Switch | Plan::Rollover) {
         d.state.switched_at = Some(now);
         d.state.timers.set(Timer::Settle, d.now.due_after(d.policy.settle));
+    }
+    if intent.plan == Plan::Switch {
         tell(d, &intent, outcome);
         if was_exhausted {
             selecting::recovered(d);
@@ -141,14 +148,26 @@ pub(super) fn stuck(d: &mut Deciding<'_>, reason: String) {
     }
 }
 
+/// What is left of an intent.
+struct Closed {
+    intent: Intent,
+    marks: IntentMarks,
+    before: Option<Instance>,
+    credential: Option<Fingerprint>,
+}
+
 /// Closes the open intent; the agent rests where it rested before.
-fn close(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) -> Option<(Intent, IntentMarks)> {
+fn close(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) -> Option<Closed> {
     let rest = d.state.phase.rest();
-    let (intent, marks, restarts) = match std::mem::replace(&mut d.state.phase, rest.into()) {
-        Phase::Draining(draining) => (draining.intent, IntentMarks::default(), 0),
+    let (closed, restarts) = match std::mem::replace(&mut d.state.phase, rest.into()) {
+        Phase::Draining(draining) => {
+            let (intent, marks) = (draining.intent, IntentMarks::default());
+            (Closed { intent, marks, before: None, credential: None }, 0)
+        }
         Phase::Applying(applying) => {
             debug_assert!(!outcome.is_delivered() || applying.delivered.is_some() || applying.step != Step::Delivering);
-            (applying.intent, applying.marks, applying.restarts)
+            let Applying { intent, marks, delivered, credential, restarts, .. } = *applying;
+            (Closed { intent, marks, before: delivered.and_then(|delivered| delivered.before), credential }, restarts)
         }
         other @ (Phase::Serving | Phase::Selecting(_) | Phase::Exhausted { .. } | Phase::Parked { .. }) => {
             d.state.phase = other;
@@ -159,16 +178,16 @@ fn close(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) -
     d.state.obstacle = None;
     // The effect under way, if any, is about an intent that has ended: its outcome is stale.
     d.state.attempt = d.state.attempt.wrapping_add(1);
-    let end =
-        IntentEnd { id: intent.id.clone(), outcome, finished_at: d.wall(), marks, turns_cut_off: 0, restarts, reason };
-    d.state.last = Some(IntentRecord { intent: intent.clone(), end: Some(end.clone()) });
+    let (id, marks) = (closed.intent.id.clone(), closed.marks);
+    let end = IntentEnd { id, outcome, finished_at: d.wall(), marks, turns_cut_off: 0, restarts, reason };
+    d.state.last = Some(IntentRecord { intent: closed.intent.clone(), end: Some(end.clone()) });
     d.change(Change::IntentClosed(end));
     d.save();
     if matches!(d.state.phase, Phase::Exhausted { .. }) {
         // Its wake-up was put aside when the intent was opened.
         d.state.timers.set(Timer::Wake, d.now.due_after(LOOK_LATER));
     }
-    Some((intent, marks))
+    Some(closed)
 }
 
 pub(super) fn park(d: &mut Deciding<'_>, reason: ParkReason) {

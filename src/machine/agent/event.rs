@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::state::{AgentState, Ticket};
 use crate::domain::{
-    Answer, Change, Disposition, FailureId, Generation, Instance, IntentId, Report, Sighting, Stamp, SubscriptionName,
-    Wall,
+    Answer, Change, Disposition, FailureId, Fingerprint, Generation, Instance, IntentId, Reload, Report, Sighting,
+    Stamp, SubscriptionName, Wall,
 };
 use crate::machine::pool::AgentView;
 
@@ -154,10 +154,13 @@ pub enum Readiness {
 pub enum EffectOutcome {
     /// Of [`Action::Preflight`]: what was seen, if nothing stands in the way.
     Preflight(Result<Sighting, Obstacle>),
-    /// Of [`Action::Deliver`]. An error means that nothing was changed, unless it is in doubt.
-    Delivered(Result<(), Obstacle>),
+    /// Of [`Action::Deliver`]: what the credential is known by. An error means that nothing was changed, unless it is
+    /// in doubt.
+    Delivered(Result<Fingerprint, Obstacle>),
     /// Of [`Action::Restart`] and [`Action::Start`].
     Restarted(Result<(), Obstacle>),
+    /// Of [`Action::Reload`].
+    Reloaded(Result<(), Obstacle>),
     /// Of [`Action::AwaitReady`].
     Ready(Result<Readiness, Obstacle>),
     /// Of [`Action::Look`].
@@ -189,7 +192,10 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Look at it.
-    Look,
+    Look {
+        /// What it runs on: what its source has now is looked up as well.
+        has: Option<SubscriptionName>,
+    },
     /// Find out whether the switch can be made, changing nothing: the pick is still good, the credential
     /// readable, the runtime reachable, the agent there, its file fit to be written.
     Preflight {
@@ -213,6 +219,17 @@ pub enum Action {
     Restart(Start),
     /// Start the agent, which does not run.
     Start(Start),
+    /// Make this life of it read its credential again.
+    Reload {
+        /// For which intent.
+        intent: IntentId,
+        /// The life that is told.
+        life: Instance,
+        /// How.
+        by: Reload,
+        /// How long it may take.
+        call_timeout: Duration,
+    },
     /// Wait until it is ready.
     AwaitReady {
         /// For which intent.

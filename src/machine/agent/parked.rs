@@ -35,6 +35,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             EffectOutcome::Preflight(_)
             | EffectOutcome::Delivered(_)
             | EffectOutcome::Restarted(_)
+            | EffectOutcome::Reloaded(_)
             | EffectOutcome::Ready(_),
         ) => d.ignore(IgnoreReason::NotNow),
     }

@@ -47,6 +47,10 @@ pub(super) fn handle(d: &mut Deciding<'_>, ticket: Ticket, report: Report, diges
     let attribution = judge(stamp, &d.state);
     let id = d.state.next_failure();
     d.save();
+    if let Some(position) = report.read_to.clone() {
+        // In the same commit: whatever happens next, this line is not read again and not lost.
+        d.change(Change::LogRead(d.state.name.clone(), position));
+    }
     let (subscription, generation) = whose(d, &attribution, &report);
     let record = FailureRecord {
         id: id.clone(),

@@ -43,6 +43,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             EffectOutcome::Preflight(_)
             | EffectOutcome::Delivered(_)
             | EffectOutcome::Restarted(_)
+            | EffectOutcome::Reloaded(_)
             | EffectOutcome::Ready(_),
         ) => d.ignore(IgnoreReason::NotNow),
     }
@@ -129,6 +130,16 @@ pub(super) fn recover(d: &mut Deciding<'_>, to: SubscriptionName, cause: Cause) 
     open(d, Plan::Recover, generation, to, cause, now, rest);
 }
 
+/// Gives an agent the changed credential of the subscription it runs on. What it fails on until then is about the old
+/// one: hence a generation of its own.
+pub(super) fn roll_over(d: &mut Deciding<'_>) {
+    let Some(to) = d.state.subscription().cloned() else { return };
+    let generation = d.state.issued.next();
+    d.state.issued = generation;
+    let (rest, now) = (d.state.phase.rest(), d.wall());
+    open(d, Plan::Rollover, generation, to, Cause::of(CauseBy::Rollover), now, rest);
+}
+
 /// Opens an intent and starts its preflight.
 fn open(
     d: &mut Deciding<'_>,
@@ -182,7 +193,10 @@ fn keep(d: &mut Deciding<'_>, selecting: Selecting) {
         d.refuse(ticket, Refusal::runs_on_it());
     }
     // A process agent that does not run yet serves only once it is started.
-    if (selecting.cause.by == CauseBy::Recovery || has_old_credential || serving::must_be_brought_up(d))
+    if has_old_credential && d.state.credential.is_some() && !serving::must_be_brought_up(d) {
+        // What has changed about it is found by a look, and rolled out then.
+        serving::look(d);
+    } else if (selecting.cause.by == CauseBy::Recovery || has_old_credential || serving::must_be_brought_up(d))
         && let Some(has) = d.state.subscription().cloned()
     {
         recover(d, has, Cause::of(CauseBy::Recovery));

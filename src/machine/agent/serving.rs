@@ -9,11 +9,12 @@ use super::reporting::{self, Failing, Finding};
 use super::selecting;
 use super::state::Phase;
 use crate::domain::{
-    Assignment, Cause, CauseBy, Change, Delivered, Due, Generation, IntentId, Issued, Notification, NotifyEvent,
-    Outcome, RuntimeState, Sighting, SubscriptionName, Wall,
+    Assignment, Cause, CauseBy, Change, Delivered, Due, Facts, FailureKind, Fingerprint, Generation, IntentId, Issued,
+    Notification, NotifyEvent, Outcome, RuntimeState, Sighting, SubscriptionName, Wall,
 };
 use crate::machine::policy::RuntimeKind;
 use crate::machine::pool::Wanted;
+use crate::machine::preflight;
 use crate::machine::timer::Timer;
 
 /// How soon an agent that cannot be looked at is looked at again, at first and at most.
@@ -44,6 +45,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             EffectOutcome::Preflight(_)
             | EffectOutcome::Delivered(_)
             | EffectOutcome::Restarted(_)
+            | EffectOutcome::Reloaded(_)
             | EffectOutcome::Ready(_),
         ) => d.ignore(IgnoreReason::NotNow),
         // Whatever was put off: first see how the agent is, then decide.
@@ -134,7 +136,8 @@ fn fail(d: &mut Deciding<'_>, failing: Failing) {
 /// Looks again at a trouble that is known: moves the agent if nothing stands in the way any more.
 pub(super) fn reconsider(d: &mut Deciding<'_>) {
     let Some(trouble) = &d.state.trouble else {
-        return if is_without_start(d) { look(d) } else { d.ignore(IgnoreReason::NothingNew) };
+        // What was put off, the start of an agent or a changed credential, is found by a look.
+        return look(d);
     };
     if trouble.until.is_some_and(|until| until <= d.wall()) {
         return clear_trouble(d);
@@ -150,7 +153,8 @@ pub(super) fn reconsider(d: &mut Deciding<'_>) {
 
 /// Looks at an agent that rests, and again in a while should the answer never come.
 pub(super) fn look(d: &mut Deciding<'_>) {
-    d.act(Action::Look);
+    let has = d.state.subscription().cloned();
+    d.act(Action::Look { has });
     d.state.timers.set(Timer::Retry, d.now.due_after(LOOK_UNANSWERED));
 }
 
@@ -175,7 +179,7 @@ pub(super) fn cause_of_trouble(d: &Deciding<'_>) -> Cause {
 
 /// Takes note of a look while the agent rests; used by every phase that rests.
 pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
-    let sighting = match seen {
+    let mut sighting = match seen {
         Ok(sighting) => sighting,
         Err(obstacle) => {
             d.state.looks_failed = d.state.looks_failed.saturating_add(1);
@@ -191,6 +195,7 @@ pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
     d.state.looks_failed = 0;
     d.state.obstacle = None;
     d.state.timers.stop(Timer::Retry);
+    let facts = take_facts(d, &mut sighting);
     let is_first = d.state.sighting.replace(sighting.clone()).is_none();
     match d.policy.runtime {
         // Parked means that nothing is done; but its process ended with the last daemon, and that is no reason to
@@ -198,10 +203,16 @@ pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
         RuntimeKind::Process if !d.state.is_up && (is_first || !matches!(d.state.phase, Phase::Parked { .. })) => {
             return bring_up(d);
         }
-        RuntimeKind::Container if d.state.assignment.is_none() => adopt(d, &sighting),
+        RuntimeKind::Container if d.state.assignment.is_none() => adopt(d, &sighting, facts.offered.clone()),
         RuntimeKind::Process | RuntimeKind::Container => {}
     }
-    if d.state.trouble.is_none() || !matches!(d.state.phase, Phase::Serving) {
+    if !matches!(d.state.phase, Phase::Serving) {
+        return;
+    }
+    if must_roll_over(d, &sighting, facts.offered) {
+        return selecting::roll_over(d);
+    }
+    if d.state.trouble.is_none() {
         return;
     }
     if sighting.state == RuntimeState::Missing && d.policy.runtime == RuntimeKind::Container {
@@ -209,6 +220,42 @@ pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
     } else {
         reconsider(d);
     }
+}
+
+/// What is decided from a look and need not be kept.
+pub(super) fn take_facts(d: &mut Deciding<'_>, sighting: &mut Sighting) -> Facts {
+    let facts = std::mem::take(&mut sighting.facts);
+    let kind = d.state.subscription().and_then(|has| d.policy.kinds.get(has)).copied();
+    d.state.hindrances = preflight::hindrances(d.policy, kind, &facts);
+    facts
+}
+
+/// Whether the credential of its subscription is another one than the agent was given. The first look at one that was
+/// given by nobody knows whom takes note of it.
+fn must_roll_over(d: &mut Deciding<'_>, sighting: &Sighting, offered: Option<Fingerprint>) -> bool {
+    let (Some(has), Some(offered)) = (d.state.subscription().cloned(), offered) else { return false };
+    let Some(given) = &d.state.credential else {
+        let is_given = match &sighting.delivered {
+            Delivered::Subscription(delivered) => *delivered == has,
+            // It was started by this daemon a moment ago, with what the source had.
+            Delivered::Hidden => true,
+            Delivered::Nothing | Delivered::Unrecognised => false,
+        };
+        if is_given {
+            d.state.credential = Some(offered);
+            d.save();
+        }
+        return false;
+    };
+    let now = d.wall();
+    let is_put_off = d.state.exclusions.get(&has).is_some_and(|until| *until > now);
+    let is_limited = d.state.trouble.as_ref().is_some_and(|trouble| trouble.kind != FailureKind::Auth);
+    let may_act = d.policy.switching && d.state.pause.is_none() && !is_put_off && !is_limited;
+    let is_there = match sighting.state {
+        RuntimeState::Running | RuntimeState::Stopped => true,
+        RuntimeState::Missing | RuntimeState::Unknown => false,
+    };
+    *given != offered && may_act && is_there
 }
 
 /// A process agent lives with the daemon: it is started on what it had, or on the best there is.
@@ -225,9 +272,9 @@ pub(super) fn bring_up(d: &mut Deciding<'_>) {
 
 /// First sight of a container (A10): what runs is taken as it is. What does not run yet and has nothing is
 /// given a credential, so that it has one when somebody starts it.
-fn adopt(d: &mut Deciding<'_>, sighting: &Sighting) {
+fn adopt(d: &mut Deciding<'_>, sighting: &Sighting, offered: Option<Fingerprint>) {
     match (&sighting.delivered, sighting.state) {
-        (Delivered::Subscription(subscription), _) => assign_as_found(d, subscription.clone()),
+        (Delivered::Subscription(subscription), _) => assign_as_found(d, subscription.clone(), offered),
         (Delivered::Nothing, RuntimeState::Stopped) if d.policy.switching && d.state.pause.is_none() => {
             d.select(Wanted::Any, Cause::of(CauseBy::Recovery), None, None);
         }
@@ -238,13 +285,14 @@ fn adopt(d: &mut Deciding<'_>, sighting: &Sighting) {
     }
 }
 
-fn assign_as_found(d: &mut Deciding<'_>, subscription: SubscriptionName) {
+fn assign_as_found(d: &mut Deciding<'_>, subscription: SubscriptionName, credential: Option<Fingerprint>) {
     let replaces = d.state.generation();
     d.state.issued = d.state.issued.next();
     let generation: Generation = d.state.issued;
     let assignment = Assignment { subscription: subscription.clone(), generation, since: d.wall() };
     d.state.recent.push(Issued { generation, subscription, is_used: true });
     d.state.assignment = Some(assignment.clone());
+    d.state.credential = credential;
     d.change(Change::Assigned { agent: d.state.name.clone(), assignment, replaces });
     d.save();
 }

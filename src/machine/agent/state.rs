@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::domain::{
     AgentName, AgentRecord, Assignment, Attributes, Cause, CooldownKey, Deferred, Due, FailureId, FailureRecord,
-    Generation, Instance, Intent, IntentId, IntentMarks, IntentRecord, Issued, Moment, Pause, Rest, Sighting, Stamp,
-    SubscriptionName, Trouble, Wall,
+    Fingerprint, Generation, Instance, Intent, IntentId, IntentMarks, IntentRecord, Issued, Moment, Pause, Rest,
+    Sighting, Stamp, SubscriptionName, Trouble, Wall,
 };
 use crate::machine::policy::{Policy, RuntimeKind};
 use crate::machine::pool::Wanted;
@@ -72,6 +72,17 @@ pub struct Selecting {
     pub operator: Option<Ticket>,
 }
 
+/// Which assignment a life belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RanOn {
+    /// The one before the current.
+    Before,
+    /// The current one.
+    Current,
+    /// The one that is being applied.
+    Pending,
+}
+
 /// An open intent before the point of no return.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draining {
@@ -103,6 +114,8 @@ pub enum Step {
     Looking,
     /// The restart (or start) has been ordered.
     Restarting,
+    /// It was told to read its credential again.
+    Reloading,
     /// It was started; it is not known to be ready yet.
     Verifying,
 }
@@ -126,6 +139,10 @@ pub struct Applying {
     pub restarts: u32,
     /// How often a step was put off because the runtime did not answer.
     pub retries: u32,
+    /// Reading it again did not come off: it is restarted.
+    pub must_restart: bool,
+    /// What the delivered credential is known by; `None` if the delivery was an earlier life's of the daemon.
+    pub credential: Option<Fingerprint>,
     /// The answer to the newest delivery or order was lost. A delivery is looked for; an order is not given again
     /// before one more look, for the first one may still be under way.
     pub is_doubtful: bool,
@@ -168,8 +185,14 @@ pub struct AgentState {
     pub deferred: Vec<Deferred>,
     /// When the last switch completed.
     pub switched_at: Option<Wall>,
+    /// What the credential is known by that it was given with its assignment.
+    pub credential: Option<Fingerprint>,
+    /// The life that ran on the assignment before, as it was last seen: whatever it wrote is about that.
+    pub replaced: Option<Instance>,
     /// What was last seen of the container or process.
     pub sighting: Option<Sighting>,
+    /// What would keep it from using a delivered credential, as last seen.
+    pub hindrances: Vec<String>,
     /// Why it could not be looked at, or what stands in the way of a switch.
     pub obstacle: Option<String>,
     /// Consecutive looks that failed.
@@ -268,7 +291,10 @@ impl AgentState {
             exclusions: BTreeMap::new(),
             deferred: Vec::new(),
             switched_at: None,
+            credential: None,
+            replaced: None,
             sighting: None,
+            hindrances: Vec::new(),
             obstacle: None,
             looks_failed: 0,
             is_up: false,
@@ -298,6 +324,8 @@ impl AgentState {
             exclusions: attributes.exclusions,
             deferred,
             switched_at: attributes.switched_at,
+            credential: attributes.credential,
+            replaced: attributes.replaced,
             last,
             ..Self::new(name)
         };
@@ -316,6 +344,8 @@ impl AgentState {
                     step: Step::Looking,
                     delivered: Some(Delivered { at, before }),
                     marks: IntentMarks { drained_at: None, delivered_at: Some(at), applied_at: None },
+                    must_restart: false,
+                    credential: None,
                     orders: 0,
                     restarts: 0,
                     retries: 0,
@@ -354,6 +384,8 @@ impl AgentState {
             apply_failures: self.apply_failures,
             exclusions: self.exclusions.clone(),
             switched_at: self.switched_at,
+            credential: self.credential.clone(),
+            replaced: self.replaced.clone(),
         }
     }
 
@@ -367,6 +399,42 @@ impl AgentState {
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.assignment.as_ref().map_or(Generation::NONE, |assignment| assignment.generation)
+    }
+
+    /// The assignment before the current one: the newest generation that was really run in, older than the current.
+    /// `NONE` if there was none.
+    #[must_use]
+    pub fn generation_before(&self) -> Generation {
+        let current = self.generation();
+        let used = self.recent.iter().rev().find(|issued| issued.is_used && issued.generation < current);
+        used.map_or(Generation::NONE, |issued| issued.generation)
+    }
+
+    /// Which assignment a life of the agent runs or ran on (A6). A life that nobody has seen yet began since the last
+    /// look.
+    #[must_use]
+    pub fn ran_on(&self, life: &Instance) -> RanOn {
+        match &self.phase {
+            Phase::Applying(applying) => {
+                let old = match &applying.delivered {
+                    Some(delivered) => delivered.before.as_ref(),
+                    // Not in place, as far as is known: what was running then runs on the old one.
+                    None => self.sighting.as_ref().and_then(|seen| seen.instance.as_ref()),
+                };
+                if old == Some(life) { RanOn::Current } else { RanOn::Pending }
+            }
+            Phase::Serving
+            | Phase::Selecting(_)
+            | Phase::Draining(_)
+            | Phase::Exhausted { .. }
+            | Phase::Parked { .. } => {
+                if self.replaced.as_ref() == Some(life) {
+                    RanOn::Before
+                } else {
+                    RanOn::Current
+                }
+            }
+        }
     }
 
     /// The subscription that a generation was issued for, if it is among the newest.

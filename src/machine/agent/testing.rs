@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::{
-    Apply, Delivered, FailureKind, Fingerprint, Format, Instance, Moment, Provider, QuotaIdentity, Report, Reporter,
-    RuntimeState, Sighting, Steady, SubscriptionName, SubscriptionType, Tool, Wall, Window,
+    Apply, Delivered, Facts, FailureKind, Fingerprint, Format, Instance, Moment, Origin, Provider, QuotaIdentity,
+    Report, Reporter, RuntimeState, Sighting, Steady, SubscriptionName, SubscriptionType, Tool, Wall, Window,
 };
 use crate::machine::policy::{Budget, CooldownMax, FilePolicy, Policy, RuntimeKind, SubscriptionPolicy};
 use crate::machine::pool::{CredentialFact, PoolState};
@@ -61,6 +61,8 @@ pub fn report(kind: FailureKind) -> Report {
         window: Window::Unknown,
         reset_at: None,
         observed_at: None,
+        origin: Origin::Untold,
+        read_to: None,
         reporter: Reporter::Trusted,
         sender: "test".to_owned(),
         reason: None,
@@ -73,6 +75,12 @@ pub fn life(number: u32) -> Instance {
     Instance { id: "box".to_owned(), started_at: number.to_string() }
 }
 
+/// What every delivered credential of the tests is known by.
+#[must_use]
+pub fn given() -> Fingerprint {
+    Fingerprint("given".to_owned())
+}
+
 /// A look at an agent in its n-th life that has been given this subscription's credential.
 #[must_use]
 pub fn sighting(state: RuntimeState, number: u32, has: &str) -> Sighting {
@@ -80,6 +88,7 @@ pub fn sighting(state: RuntimeState, number: u32, has: &str) -> Sighting {
         state,
         instance: (number > 0).then(|| life(number)),
         delivered: Delivered::Subscription(SubscriptionName::from(has)),
+        facts: Facts::default(),
     }
 }
 

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    AgentName, AgentRecord, Assignment, Attributes, CauseBy, Change, Cooldown, CooldownKey, Deferred, FailureRecord,
-    Fingerprint, Generation, Instance, Intent, IntentId, IntentRecord, Issued, Notification, OpenIntent, Outcome, Plan,
-    Report, ReportId, Rest, Stamp, SubscriptionName, Wall,
+    AgentName, AgentRecord, Assignment, Attributes, CauseBy, Change, Cooldown, CooldownKey, FailureRecord, Fingerprint,
+    Generation, Instance, Intent, IntentId, IntentRecord, Issued, LogPosition, Notification, OpenIntent, Plan,
+    ReportId, SubscriptionName, Wall,
 };
 use crate::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, StoreError, StoredAnswer};
 
@@ -16,6 +16,7 @@ pub(super) struct Ledger {
     agents: BTreeMap<AgentName, AgentRows>,
     cooldowns: BTreeMap<CooldownKey, Cooldown>,
     credentials: BTreeMap<SubscriptionName, Fingerprint>,
+    logs: BTreeMap<AgentName, LogPosition>,
     outbox: Vec<Outgoing>,
     outbox_end: i64,
     targets: BTreeMap<String, i64>,
@@ -52,11 +53,11 @@ struct FailureRow {
     record: FailureRecord,
 }
 
-fn is_deferred(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Held | Outcome::Ambiguous)
-}
-
 impl Ledger {
+    pub(super) fn log_positions(&self) -> Vec<(AgentName, LogPosition)> {
+        self.logs.iter().map(|(agent, position)| (agent.clone(), position.clone())).collect()
+    }
+
     /// Writes all of the changes or none.
     pub(super) fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let mut touched = BTreeMap::new();
@@ -99,6 +100,9 @@ impl Ledger {
             | Change::IntentClosed(_)
             | Change::Assigned { .. }
             | Change::AgentSaved(..) => {}
+            Change::LogRead(agent, position) => {
+                self.logs.insert(agent.clone(), position.clone());
+            }
         }
     }
 
@@ -201,7 +205,7 @@ impl Ledger {
         let reached = failures.iter().find(|(_, at)| *at >= retention.keep_since).map_or(i64::MAX, |(place, _)| *place);
         for rows in self.agents.values_mut() {
             rows.failures.retain(|_, row| {
-                row.position >= reached || row.record.report.is_some() || is_deferred(row.record.outcome)
+                row.position >= reached || row.record.report.is_some() || row.record.outcome.is_deferred()
             });
             rows.sweep_ended(retention.keep_since);
         }
@@ -220,7 +224,11 @@ fn agent_of(change: &Change) -> Option<&AgentName> {
         Change::IntentDelivered { id, .. } => Some(&id.agent),
         Change::IntentClosed(end) => Some(&end.id.agent),
         Change::Assigned { agent, .. } | Change::AgentSaved(agent, _) => Some(agent),
-        Change::CooldownSet(_) | Change::CooldownLifted(_) | Change::Notified(_) | Change::CredentialSeen(..) => None,
+        Change::CooldownSet(_)
+        | Change::CooldownLifted(_)
+        | Change::Notified(_)
+        | Change::CredentialSeen(..)
+        | Change::LogRead(..) => None,
     }
 }
 
@@ -288,9 +296,11 @@ impl AgentRows {
                 self.attributes = Some(attributes.as_ref().clone());
                 Some(())
             }
-            Change::CooldownSet(_) | Change::CooldownLifted(_) | Change::Notified(_) | Change::CredentialSeen(..) => {
-                Some(())
-            }
+            Change::CooldownSet(_)
+            | Change::CooldownLifted(_)
+            | Change::Notified(_)
+            | Change::CredentialSeen(..)
+            | Change::LogRead(..) => Some(()),
         }
     }
 
@@ -362,9 +372,9 @@ impl AgentRows {
             deferred: self
                 .failures
                 .values()
-                .filter(|row| is_deferred(row.record.outcome))
+                .filter(|row| row.record.outcome.is_deferred())
                 .take(AgentRecord::DEFERRED_MAX)
-                .map(|row| deferred(&row.record))
+                .map(|row| row.record.clone().deferred())
                 .collect(),
             last: self.intents.values().rev().find(|row| row.record.end.is_some()).map(|row| row.record.clone()),
         })
@@ -375,19 +385,7 @@ impl AgentRows {
         let failures = self.failures.keys().next_back().copied().unwrap_or(0);
         let intents = self.intents.keys().next_back().copied().unwrap_or(0);
         let is_known = issued != Generation::NONE || failures > 0 || intents > 0;
-        is_known.then(|| Attributes {
-            rest: Rest::Serving,
-            trouble: None,
-            wake_at: None,
-            pause: None,
-            pin: None,
-            issued,
-            failures,
-            intents,
-            apply_failures: 0,
-            exclusions: BTreeMap::new(),
-            switched_at: None,
-        })
+        is_known.then(|| Attributes::fresh(issued, failures, intents))
     }
 
     fn forget_answers(&mut self, retention: &Retention) {
@@ -420,29 +418,4 @@ fn newest<T>(newest_first: impl Iterator<Item = T>, max: usize) -> Vec<T> {
     let mut found: Vec<T> = newest_first.take(max).collect();
     found.reverse();
     found
-}
-
-fn deferred(failure: &FailureRecord) -> Deferred {
-    let stamp = match (failure.outcome, failure.generation) {
-        (Outcome::Held, Some(generation)) => Stamp::Generation(generation),
-        _ => Stamp::Unsettled,
-    };
-    Deferred {
-        failure: failure.id.clone(),
-        report: Report {
-            id: failure.report.as_ref().map(|(id, _)| id.clone()),
-            kind: failure.kind,
-            subscription: failure.subscription.clone(),
-            generation: failure.generation,
-            model: failure.model.clone(),
-            window: failure.window,
-            reset_at: failure.reset_at,
-            observed_at: failure.observed_at,
-            reporter: failure.reporter,
-            sender: failure.sender.clone(),
-            reason: failure.reason.clone(),
-        },
-        stamp,
-        outcome: failure.outcome,
-    }
 }

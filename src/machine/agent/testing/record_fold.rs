@@ -2,10 +2,7 @@
 //!
 //! It shows whether the changes are complete: a state that is restored from it must decide as the state itself does.
 
-use crate::domain::{
-    AgentName, AgentRecord, CauseBy, Change, Deferred, FailureRecord, Generation, IntentRecord, Issued, Moment,
-    OpenIntent, Outcome, Report, Stamp,
-};
+use crate::domain::{AgentName, AgentRecord, CauseBy, Change, Generation, IntentRecord, Issued, Moment, OpenIntent};
 use crate::machine::agent::AgentState;
 
 /// The rows about one agent.
@@ -41,7 +38,9 @@ impl RecordFold {
     fn apply_one(&mut self, change: &Change) {
         let record = &mut self.record;
         match change {
-            Change::FailureRecorded(failure) => record.deferred.extend(deferred(failure)),
+            Change::FailureRecorded(failure) => {
+                record.deferred.extend(failure.outcome.is_deferred().then(|| failure.clone().deferred()));
+            }
             Change::FailureJudged { id, .. } => record.deferred.retain(|deferred| &deferred.failure != id),
             Change::IntentOpened(intent) => {
                 if record.issued.last().is_none_or(|newest| newest.generation < intent.generation) {
@@ -83,7 +82,8 @@ impl RecordFold {
             | Change::CooldownSet(_)
             | Change::CooldownLifted(_)
             | Change::Notified(_)
-            | Change::CredentialSeen(..) => {}
+            | Change::CredentialSeen(..)
+            | Change::LogRead(..) => {}
         }
     }
 }
@@ -91,27 +91,4 @@ impl RecordFold {
 fn keep_newest<T>(rows: &mut Vec<T>, most: usize) {
     let over = rows.len().saturating_sub(most);
     rows.drain(..over);
-}
-
-/// A failure whose judgement waits is read back from its record alone.
-fn deferred(failure: &FailureRecord) -> Option<Deferred> {
-    let stamp = match (failure.outcome, failure.generation) {
-        (Outcome::Held, Some(generation)) => Stamp::Generation(generation),
-        (Outcome::Ambiguous, _) => Stamp::Unsettled,
-        _ => return None,
-    };
-    let report = Report {
-        id: failure.report.as_ref().map(|(id, _)| id.clone()),
-        kind: failure.kind,
-        subscription: failure.subscription.clone(),
-        generation: failure.generation,
-        model: failure.model.clone(),
-        window: failure.window,
-        reset_at: failure.reset_at,
-        observed_at: failure.observed_at,
-        reporter: failure.reporter,
-        sender: failure.sender.clone(),
-        reason: failure.reason.clone(),
-    };
-    Some(Deferred { failure: failure.id.clone(), report, stamp, outcome: failure.outcome })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{START, report, sighting};
+use super::{START, given, report, sighting};
 use crate::domain::{Due, FailureKind, Generation, Moment, Outcome, Report, RuntimeState, Sighting, SubscriptionName};
 use crate::machine::agent::{
     Action, AgentState, Command, Decision, Effect, EffectOutcome, Event, Pick, Readiness, Reply, Ticket, transition,
@@ -139,7 +139,7 @@ impl Rig {
     /// A switch to `to` goes well up to the order to restart, which is given and not answered.
     pub fn restarting(&mut self, to: &str, lives: u32) {
         let _ = self.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Running, lives, "other"))));
-        let _ = self.outcome(EffectOutcome::Delivered(Ok(())));
+        let _ = self.outcome(EffectOutcome::Delivered(Ok(given())));
         let _ = self.seen(sighting(RuntimeState::Running, lives, to));
     }
 
@@ -177,7 +177,8 @@ pub fn effect_name(effect: &Effect) -> &'static str {
         Effect::Reserve { .. } => "reserve",
         Effect::Release => "release",
         Effect::Act { action, .. } => match action {
-            Action::Look => "look",
+            Action::Look { .. } => "look",
+            Action::Reload { .. } => "reload",
             Action::Preflight { .. } => "preflight",
             Action::Deliver { .. } => "deliver",
             Action::Restart(_) => "restart",
