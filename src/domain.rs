@@ -15,6 +15,7 @@ pub mod failure;
 pub mod generation;
 pub mod ids;
 pub mod intent;
+pub mod log;
 pub mod moment;
 pub mod record;
 pub mod report;
@@ -30,6 +31,7 @@ pub use failure::{FailureKind, Window};
 pub use generation::Generation;
 pub use ids::{AgentName, FailureId, IntentId, Model, Provider, QuotaIdentity, ReportId, SubscriptionName};
 pub use intent::{Cause, CauseBy, IntentOutcome, Plan};
+pub use log::LogPosition;
 pub use moment::{Due, Moment, Steady, Wall};
 pub use record::{
     AgentRecord, Attributes, Change, Deferred, FailureRecord, Intent, IntentEnd, IntentMarks, IntentRecord, Issued,
