@@ -30,6 +30,7 @@ use bollard::query_parameters::RestartContainerOptionsBuilder;
 mod calls;
 mod client;
 mod events;
+pub mod logs;
 mod ready;
 
 pub use client::{DockerHost, DockerHostError};

@@ -67,6 +67,6 @@ pub(super) fn in_full(error: &dyn std::error::Error) -> String {
 }
 
 /// What an engine says can be long and hold line breaks; an error is one line.
-fn one_line(message: &str) -> String {
+pub(super) fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(500).collect()
 }
