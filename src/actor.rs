@@ -25,6 +25,7 @@ pub mod handle;
 pub mod intake;
 pub mod outbox;
 mod pool;
+mod readers;
 mod recognition;
 pub mod root;
 pub mod seat;

@@ -23,12 +23,14 @@ mod codex;
 mod evidence;
 mod exit;
 mod http;
+mod line;
 mod record;
 mod reset_time;
 #[cfg(test)]
 mod tests;
 
 pub use evidence::{Evidence, Verdict};
+pub use line::classify_line;
 
 use crate::domain::{FailureKind, Tool, Wall};
 

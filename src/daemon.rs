@@ -18,6 +18,7 @@ use crate::config::{self, Asked, Config, Problem, Severity};
 use crate::domain::AgentName;
 use crate::drivers::credentials::Credentials;
 use crate::drivers::delivery::{FileDelivery, Target};
+use crate::drivers::docker::logs::DockerLogs;
 use crate::drivers::docker::{DockerHost, DockerHostError, DockerRuntime};
 use crate::drivers::process::{
     CredentialPlace, OutputSink, OutputStream, ProcessRuntime, ProcessSettings, ProcessSpec,
@@ -28,6 +29,7 @@ use crate::drivers::state_dir::{StateDir, StateDirError};
 use crate::drivers::system_clock::SystemClock;
 use crate::drivers::webhook::{AddressError, Webhook};
 use crate::ports::clock::Clock;
+use crate::ports::logs::LogSource;
 use crate::ports::notifier::Notifier;
 use crate::ports::store::Store;
 use crate::shutdown::{self, Signals};
@@ -277,6 +279,9 @@ async fn wire(
     Ok(Wiring {
         agents: agents.collect(),
         subscriptions: config.subscription_policies(),
+        logs: containers(config)?.map(|(host, containers)| {
+            Arc::new(DockerLogs::new(host, containers, config.docker.timeout, Arc::clone(clock))) as Arc<dyn LogSource>
+        }),
         runtime: Arc::new(runtimes(config, state_dir, clock, telemetry, environment).await?),
         delivery: Arc::new(delivery),
         credentials: Arc::new(credentials),
@@ -301,6 +306,16 @@ async fn notice_other_owners(config: &Config, delivery: &FileDelivery, telemetry
     }
 }
 
+/// The containers of the config and where their engine is; `None` if there are none.
+fn containers(config: &Config) -> Result<Option<(DockerHost, BTreeMap<AgentName, String>)>, DockerHostError> {
+    let named = config.agents.iter().filter_map(|agent| match &agent.target {
+        config::Target::Container { name } => Some((agent.name.clone(), name.clone())),
+        config::Target::Process { .. } => None,
+    });
+    let named: BTreeMap<_, _> = named.collect();
+    Ok(if named.is_empty() { None } else { Some((DockerHost::parse(&config.docker.host)?, named)) })
+}
+
 async fn runtimes(
     config: &Config,
     state_dir: &StateDir,
@@ -308,12 +323,10 @@ async fn runtimes(
     telemetry: &Telemetry,
     environment: &Environment,
 ) -> Result<Runtimes, DaemonError> {
-    let (mut containers, mut processes) = (BTreeMap::new(), BTreeMap::new());
+    let mut processes = BTreeMap::new();
     for agent in &config.agents {
         match &agent.target {
-            config::Target::Container { name } => {
-                containers.insert(agent.name.clone(), name.clone());
-            }
+            config::Target::Container { .. } => {}
             config::Target::Process { command, dir, env } => {
                 let credential = match &agent.delivery {
                     config::Delivery::File(_) => CredentialPlace::File,
@@ -325,13 +338,10 @@ async fn runtimes(
             }
         }
     }
-    let docker = if containers.is_empty() {
-        None
-    } else {
-        let host = DockerHost::parse(&config.docker.host)?;
+    let docker = containers(config)?.map(|(host, containers)| {
         let docker = DockerRuntime::new(host, containers, config.docker.timeout, Arc::clone(clock));
-        Some(docker.counted_by(telemetry.clone()))
-    };
+        docker.counted_by(telemetry.clone())
+    });
     let settings = ProcessSettings {
         owner: state_dir.owner().to_owned(),
         state_dir: state_dir.path().to_owned(),

@@ -164,6 +164,7 @@ pub(crate) async fn start(agents: usize, store: Arc<dyn Store>, do_switches_end:
     let policy = || Arc::new(Policy { subscriptions: names.to_vec(), ..testing::policy() });
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let root = Root::start(Wiring {
+        logs: None,
         agents: (0..agents).map(|number| (AgentName::from(agent(number)), policy())).collect(),
         subscriptions: names.iter().map(subscription).collect(),
         runtime: Arc::clone(&world) as _,

@@ -21,13 +21,15 @@ use super::effects::World;
 use super::handle::{Shared, Switchman};
 use super::outbox;
 use super::pool::{PoolActor, PoolHandle, PoolParts};
+use super::readers::Reader;
 use super::seat::Seat;
 use super::watchers::{self, Intensity};
-use crate::domain::{AgentName, Change, Notification, NotifyEvent, ParkReason, Rest, SubscriptionName};
+use crate::domain::{AgentName, Change, LogPosition, Notification, NotifyEvent, ParkReason, Rest, SubscriptionName};
 use crate::machine::policy::{Policy, RuntimeKind, SubscriptionPolicy};
 use crate::ports::clock::Clock;
 use crate::ports::credentials::CredentialSource;
 use crate::ports::delivery::Delivery;
+use crate::ports::logs::LogSource;
 use crate::ports::notifier::Notifier;
 use crate::ports::runtime::Runtime;
 use crate::ports::store::{Retention, Store, StoreError};
@@ -47,6 +49,8 @@ pub struct Wiring {
     pub subscriptions: Vec<SubscriptionPolicy>,
     /// What runs agents.
     pub runtime: Arc<dyn Runtime>,
+    /// Where the logs of containers are read; `None` without containers.
+    pub logs: Option<Arc<dyn LogSource>>,
     /// What gets credentials to them.
     pub delivery: Arc<dyn Delivery>,
     /// Where credentials come from.
@@ -143,6 +147,19 @@ impl Root {
             tokio::spawn(watchers::credentials(names, Arc::clone(credentials), pool, Arc::clone(clock))),
             tokio::spawn(sweep(switchman.clone(), wiring.keep, wiring.keep_bytes)),
         ];
+        if let Some(source) = &wiring.logs {
+            let mut read_to: BTreeMap<AgentName, LogPosition> = store.log_positions().await?.into_iter().collect();
+            for seat in seats.values().filter(|seat| seat.policy.runtime == RuntimeKind::Container) {
+                let reader = Reader {
+                    switchman: switchman.clone(),
+                    seat: Arc::clone(seat),
+                    source: Arc::clone(source),
+                    read_to: read_to.remove(&seat.agent),
+                    stop: stopped.clone(),
+                };
+                tasks.push(tokio::spawn(reader.run()));
+            }
+        }
         for notifier in &wiring.notifiers {
             tasks.push(tokio::spawn(outbox::run(
                 Arc::clone(store),

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::agent::AgentMsg;
 use super::intake::{Admission, Hints, Intake};
-use crate::domain::{AgentName, Report, Stamp, Steady};
+use crate::domain::{AgentName, Report, Stamp, Steady, Tool};
 use crate::machine::agent::{AgentState, Command, Reply};
 use crate::machine::policy::Policy;
 
@@ -21,6 +21,8 @@ pub struct Seat {
     intake: Mutex<Desk>,
     state: watch::Sender<Arc<AgentState>>,
     effect: Mutex<Option<JoinHandle<()>>>,
+    /// Why its log cannot be read.
+    log: Mutex<Option<String>>,
 }
 
 /// The intake, and where its wake token goes.
@@ -35,7 +37,7 @@ impl Seat {
     #[must_use]
     pub fn new(agent: AgentName, policy: Arc<Policy>) -> Self {
         let (state, _) = watch::channel(Arc::new(AgentState::new(agent.clone())));
-        Self { agent, policy, intake: Mutex::default(), state, effect: Mutex::default() }
+        Self { agent, policy, intake: Mutex::default(), state, effect: Mutex::default(), log: Mutex::default() }
     }
 
     /// The state as it was last published, after its commit.
@@ -52,6 +54,26 @@ impl Seat {
 
     pub(super) fn publish(&self, state: Arc<AgentState>) {
         self.state.send_replace(state);
+    }
+
+    /// What runs in the agent.
+    #[must_use]
+    pub fn tool(&self) -> Tool {
+        self.policy.tool
+    }
+
+    /// Why the agent's log cannot be read; `None` if it can, or has none.
+    #[must_use]
+    pub fn log_trouble(&self) -> Option<String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note of why the log cannot be read; says whether that is news.
+    pub(super) fn log_is_read(&self, trouble: Option<String>) -> bool {
+        let mut known = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = *known != trouble;
+        *known = trouble;
+        is_news
     }
 
     /// Takes a report in.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::handle::Switchman;
 use super::pool::{PoolHandle, PoolMsg};
 use super::recognition::Known;
-use crate::domain::{AgentName, Steady, SubscriptionName};
+use crate::classify::{Evidence, classify};
+use crate::domain::{AgentName, FailureKind, Origin, Report, Reporter, Steady, SubscriptionName};
 use crate::machine::policy::RuntimeKind;
 use crate::ports::clock::Clock;
 use crate::ports::credentials::CredentialSource;
@@ -22,9 +23,15 @@ pub(super) async fn runtime_events(switchman: Switchman, runtime: Arc<dyn Runtim
     let mut lost_at: Option<Steady> = None;
     loop {
         match runtime.next_event().await {
-            RuntimeEvent::Changed(agent)
-            | RuntimeEvent::Ended(Ended { agent, .. })
-            | RuntimeEvent::Health { agent, .. } => switchman.runtime_changed(&agent),
+            RuntimeEvent::Changed(agent) => switchman.runtime_changed(&agent),
+            RuntimeEvent::Ended(ended) => {
+                ended_by_itself(&switchman, &ended);
+                switchman.runtime_changed(&ended.agent);
+            }
+            RuntimeEvent::Health { agent, is_healthy } => {
+                switchman.telemetry().emit(events::AgentHealthChanged { agent: &agent, is_healthy });
+                switchman.runtime_changed(&agent);
+            }
             RuntimeEvent::EngineLost(why) => {
                 lost_at.get_or_insert_with(|| switchman.now().steady);
                 switchman.telemetry().emit(events::EngineLost { reason: &why });
@@ -44,6 +51,44 @@ pub(super) async fn runtime_events(switchman: Switchman, runtime: Arc<dyn Runtim
             }
         }
     }
+}
+
+/// A life that ended while nothing was being done to the agent is told, and is evidence if it was killed: whatever its
+/// last words were, they are not its subscription's fault (C3).
+fn ended_by_itself(switchman: &Switchman, ended: &Ended) {
+    let Some(agent) = switchman.agent(ended.agent.as_str()) else { return };
+    if agent.state.phase.is_switching() {
+        return;
+    }
+    let Ended { agent: name, exit_code, was_oom, at, .. } = ended;
+    switchman.telemetry().emit(events::AgentEnded { agent: name, exit_code: *exit_code, was_oom: *was_oom });
+    let evidence = Evidence { exit_code: *exit_code, oom: *was_oom, ..Evidence::default() };
+    let verdict = classify(&evidence, Some(agent.policy.tool), agent.now.wall);
+    if verdict.kind != FailureKind::Killed {
+        return;
+    }
+    let report = Report {
+        id: None,
+        kind: verdict.kind,
+        subscription: None,
+        generation: None,
+        model: None,
+        window: verdict.window,
+        reset_at: None,
+        observed_at: *at,
+        origin: Origin::Untold,
+        read_to: None,
+        reporter: Reporter::Agent,
+        sender: "runtime".to_owned(),
+        reason: Some(verdict.reason),
+    };
+    let (switchman, name) = (switchman.clone(), name.clone());
+    // Its answer waits for a commit, and the next event must not.
+    tokio::spawn(async move {
+        if let Err(error) = switchman.report(name.as_str(), report, 0).await {
+            tracing::debug!(agent = %name, %error, "an end that was not recorded");
+        }
+    });
 }
 
 /// Reads every credential once, and tells the pool.

@@ -21,7 +21,7 @@ pub(super) fn classify(text: &str, tool: Option<Tool>, now: Wall) -> Option<Verd
 }
 
 /// A tool's records count only where that tool runs; where nothing is known, all do.
-fn one(record: &Value, tool: Option<Tool>, now: Wall) -> Option<Verdict> {
+pub(super) fn one(record: &Value, tool: Option<Tool>, now: Wall) -> Option<Verdict> {
     let claude_code = || claude_code::record(record, now);
     let codex = || codex::record(record, now);
     match tool {

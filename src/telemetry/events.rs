@@ -138,6 +138,19 @@ events! {
         to: &'a SubscriptionName, generation: Generation, reason: Option<&'a str>,
     }
 
+    /// A container's health check says something else than before.
+    INFO "agent.health_changed" AgentHealthChanged<'a> { agent: &'a AgentName, is_healthy: bool, }
+    /// The agent's container or process has ended while nothing was being done to it.
+    WARN "agent.ended" AgentEnded<'a> { agent: &'a AgentName, exit_code: Option<i32>, was_oom: bool, }
+
+    /// Lines of a container's log were lost before they could be read (rotated away, for example), after `since`. The
+    /// agent is looked at instead.
+    WARN "log.gap" LogGap<'a> { agent: &'a AgentName, since: Option<Wall>, }
+    counts |_e, m| m.log_gap();
+    /// The log of a container cannot be read: its log driver keeps none, for example. Failures must be reported in
+    /// another way.
+    WARN "log.unreadable" LogUnreadable<'a> { agent: &'a AgentName, reason: &'a str, }
+
     /// An agent was seen running for the first time with a credential that is known: taken over as it is.
     INFO "agent.adopted" AgentAdopted<'a> {
         agent: &'a AgentName, subscription: &'a SubscriptionName, generation: Generation, instance: Option<&'a str>,

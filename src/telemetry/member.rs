@@ -38,6 +38,7 @@ macro_rules! members {
 
 members! {
     |v: bool| *v;
+    |v: i32| i64::from(*v);
     |v: u16| u64::from(*v);
     |v: u32| u64::from(*v);
     |v: u64| *v;

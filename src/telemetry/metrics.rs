@@ -99,6 +99,8 @@ pub struct Metrics {
     switch_seconds: Histograms,
     recovery_seconds: Histogram,
     intake_shed: Counter,
+    log_lines: Family<Labels<1>, Counter>,
+    log_gaps: Counter,
     engine_call_seconds: Histograms,
     engine_errors: Family<Labels<2>, Counter>,
     notifications: Family<Labels<2, String>, Counter>,
@@ -145,6 +147,8 @@ impl Metrics {
             switch_seconds: histograms(),
             recovery_seconds: long_seconds(),
             intake_shed: Counter::default(),
+            log_lines: Family::default(),
+            log_gaps: Counter::default(),
             engine_call_seconds: histograms(),
             engine_errors: Family::default(),
             notifications: Family::default(),
@@ -162,6 +166,8 @@ impl Metrics {
         registry.register("switch_seconds", "Time of the steps of a switch", this.switch_seconds.clone());
         registry.register("recovery_seconds", "From a failure to the agent being ready", this.recovery_seconds.clone());
         registry.register("intake_shed", "Reports refused because an intake was full", this.intake_shed.clone());
+        registry.register("log_lines", "Lines read from agents' output", this.log_lines.clone());
+        registry.register("log_gaps", "Times that lines were lost before they could be read", this.log_gaps.clone());
         registry.register("engine_call_seconds", "Time of the calls of the runtime", this.engine_call_seconds.clone());
         registry.register("engine_errors", "Calls of the runtime that failed", this.engine_errors.clone());
         registry.register("notifications", "Attempts to hand over a notification", this.notifications.clone());
@@ -180,6 +186,16 @@ impl Metrics {
         registry.register("actor_crashes", "Actors that failed", this.crashes.clone());
         registry.register("api_refused", "API calls refused, by code", this.refused.clone());
         Self { registry, ..this }
+    }
+
+    /// Counts lines of a sort of source.
+    pub fn log_lines_read(&self, source: &'static str, lines: usize) {
+        self.log_lines.get_or_create(&Labels([("source", source)])).inc_by(u64::try_from(lines).unwrap_or(u64::MAX));
+    }
+
+    /// Counts a gap in a log.
+    pub fn log_gap(&self) {
+        self.log_gaps.inc();
     }
 
     /// Counts reports: one for a recorded failure, `count` for repeats that were merged into it.

@@ -176,6 +176,7 @@ impl Rig {
     pub(crate) async fn start_without_assignments(mut self) -> Self {
         let runtime = OwnGroup { world: Arc::clone(&self.world), agent: self.own_group.clone() };
         let root = Root::start(Wiring {
+            logs: None,
             agents: self.agents.iter().map(|(name, policy)| (name.clone(), Arc::clone(policy))).collect(),
             subscriptions: ["a", "b", "c"].map(|name| testing::subscription(name, 8)).to_vec(),
             runtime: Arc::new(runtime),

@@ -169,6 +169,7 @@ impl Rig {
             agents_max: 8,
         };
         let root = Root::start(Wiring {
+            logs: None,
             agents: self.agents.iter().map(|(name, policy)| (name.clone(), Arc::clone(policy))).collect(),
             subscriptions: ["a", "b", "c"].map(subscription).to_vec(),
             runtime: Arc::clone(&self.world) as _,

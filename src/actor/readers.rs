@@ -1,0 +1,286 @@
+//! Reads the logs of the agents' containers and reports what they tell.
+//!
+//! One task per container. It waits for the answer to a report before it reads on: that is the back-pressure, down to the
+//! engine. How far it has read is written down together with each failure that it found, and every few seconds besides; so
+//! after a crash no failure is lost and none is reported twice.
+//!
+//! ```text
+//!   open ──► read ──► lines: a failure? report it, wait for the answer ──┐
+//!    ▲        ▲ └──────────────────────────────────────────────────────◄─┘
+//!    │        └── silent for long: open again
+//!    └── wait ◄── ended, broken, missing, unreadable: the agent looks for itself what that means (A9)
+//! ```
+//!
+//! It must not decide anything about an agent: an end of a stream is a hint to look, no more.
+//!
+//! Tests: `tests/shell/logs.rs`, and the black-box suites with containers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::handle::{ReportError, Switchman};
+use super::intake::Hints;
+use super::seat::Seat;
+use crate::classify::{Verdict, classify_line};
+use crate::domain::{Change, Due, Instance, LogPosition, Origin, Report, Reporter, Wall};
+use crate::ports::logs::{LogBatch, LogError, LogLine, LogRead, LogSource};
+use crate::telemetry::events;
+
+/// A stream that says nothing for so long is opened again: it may be dead without anybody knowing.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
+
+/// How often a position is written down that no failure has written down.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+
+/// How soon a log is opened again that ended or broke, at first and at most.
+const OPEN_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// How soon a log is tried again that cannot be read.
+const UNREADABLE_AGAIN: Duration = Duration::from_secs(60);
+
+/// How soon a report is tried again that was not taken, at first and at most.
+const REPORT_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// A limit that was over for so long when its line was read is nobody's concern any more.
+const OVER_SINCE: Duration = Duration::from_secs(5 * 60);
+
+/// The reader of one log.
+pub(super) struct Reader {
+    pub(super) switchman: Switchman,
+    pub(super) seat: Arc<Seat>,
+    pub(super) source: Arc<dyn LogSource>,
+    /// How far it was read before; `None` if it never was.
+    pub(super) read_to: Option<LogPosition>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// Why reading has paused.
+enum Pause {
+    /// The stream ended, after so many lines.
+    Ended { had_lines: bool },
+    /// Nothing came for long.
+    Silent,
+    /// It cannot be read.
+    Failed(LogError),
+    /// The daemon stops.
+    Stopped,
+}
+
+impl Reader {
+    /// Reads until the daemon stops.
+    pub(super) async fn run(mut self) {
+        let mut tries = 0_u32;
+        loop {
+            let wait = match self.follow().await {
+                Pause::Stopped => return,
+                Pause::Silent => continue,
+                Pause::Ended { had_lines } => {
+                    self.look();
+                    tries = if had_lines { 1 } else { tries.saturating_add(1) };
+                    backoff(tries, OPEN_AGAIN)
+                }
+                Pause::Failed(error) => {
+                    tries = tries.saturating_add(1);
+                    self.failed(&error, tries)
+                }
+            };
+            if self.wait(wait).await {
+                return;
+            }
+        }
+    }
+
+    /// Opens the log and reads it until something is the matter.
+    async fn follow(&mut self) -> Pause {
+        let clock = self.switchman.clock();
+        let asked_at = clock.now().wall;
+        let is_known = self.read_to.is_some();
+        let opened = tokio::select! {
+            opened = self.source.open(&self.seat.agent, self.read_to.as_ref(), is_known) => opened,
+            _ = self.stop.changed() => return Pause::Stopped,
+        };
+        let mut stream = match opened {
+            Ok(stream) => stream,
+            Err(error) => return Pause::Failed(error),
+        };
+        self.seat.log_is_read(None);
+        let life = stream.instance().clone();
+        if !is_known {
+            // What is read first begins here; a stream that breaks before its first line begins here again.
+            self.read_to =
+                Some(LogPosition { container: life.id.clone(), at_ns: asked_at.0.saturating_mul(1_000_000), seen: 0 });
+        }
+        let (mut batch, mut had_lines, mut is_saved) = (LogBatch::default(), false, is_known);
+        let mut save_at: Option<Due> = (!is_saved).then(|| clock.now().due_after(Duration::ZERO));
+        loop {
+            let now = clock.now();
+            let saving = save_at.map_or(SILENCE_MAX, |due| due.remaining(now).min(SILENCE_MAX));
+            let read = tokio::select! {
+                biased;
+                _ = self.stop.changed() => {
+                    if !is_saved {
+                        self.save().await;
+                    }
+                    return Pause::Stopped;
+                }
+                read = stream.next(&mut batch) => read,
+                () = clock.sleep(saving) => {
+                    if save_at.take().is_none() {
+                        return Pause::Silent;
+                    }
+                    is_saved = self.save().await;
+                    save_at = (!is_saved).then(|| clock.now().due_after(SAVE_EVERY));
+                    continue;
+                }
+            };
+            match read {
+                Ok(LogRead::Lines) => {}
+                Ok(LogRead::Gap) => self.has_gap(),
+                Ok(LogRead::Ended) | Err(_) => {
+                    if !is_saved {
+                        self.save().await;
+                    }
+                    return read.map_or_else(Pause::Failed, |_| Pause::Ended { had_lines });
+                }
+            }
+            if !batch.is_empty() {
+                (had_lines, is_saved) = (true, false);
+                self.digest(&batch, &life).await;
+                save_at = save_at.or_else(|| Some(clock.now().due_after(SAVE_EVERY)));
+                // A log in flood lets the others have their turn between two reads.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Reports what the lines tell. The position moves on line by line, and with each report.
+    async fn digest(&mut self, batch: &LogBatch, life: &Instance) {
+        self.switchman.telemetry().metrics().log_lines_read("container", batch.len());
+        for (text, line) in batch.iter() {
+            let position = line.position.of(&life.id);
+            if let Some(verdict) = classify_line(text, self.seat.tool(), line.at) {
+                self.report(verdict, line, life, position.clone()).await;
+            }
+            self.read_to = Some(position);
+        }
+    }
+
+    async fn report(&mut self, verdict: Verdict, line: &LogLine, life: &Instance, position: LogPosition) {
+        let now = self.switchman.now().wall;
+        if verdict.reset_at.is_some_and(|reset| reset.plus(OVER_SINCE) <= now) {
+            return;
+        }
+        let report = report_of(verdict, line, life, position);
+        let mut tries = 0_u32;
+        loop {
+            let answered = self.switchman.report(self.seat.agent.as_str(), report.clone(), 0).await;
+            match answered {
+                Ok(_) => return,
+                // Nothing was recorded, so the line counts as unread: it is tried until it is.
+                Err(ReportError::NotRecorded | ReportError::Shed | ReportError::Store(_)) => {
+                    tries = tries.saturating_add(1);
+                    if self.wait_for(backoff(tries, REPORT_AGAIN)).await {
+                        return;
+                    }
+                }
+                Err(error @ (ReportError::NoSuchAgent(_) | ReportError::Stamp(_) | ReportError::IdReused(_))) => {
+                    tracing::debug!(agent = %self.seat.agent, %error, "a line of a log that is about nothing");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Writes the position down; says whether it is on disk.
+    async fn save(&self) -> bool {
+        let Some(position) = self.read_to.clone() else { return true };
+        let change = Change::LogRead(self.seat.agent.clone(), position);
+        match self.switchman.store().commit(vec![change]).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(agent = %self.seat.agent, %error, "the position in a log is not written down");
+                false
+            }
+        }
+    }
+
+    fn has_gap(&self) {
+        let from = self.read_to.as_ref().map(|position| Wall(position.at_ns / 1_000_000));
+        self.switchman.telemetry().emit(events::LogGap { agent: &self.seat.agent, since: from });
+        // What the lost lines would have told may show in the agent itself.
+        self.look();
+    }
+
+    fn look(&self) {
+        self.seat.hint(Hints { runtime_changed: true, ..Hints::default() });
+    }
+
+    /// How long to wait before the next try.
+    fn failed(&self, error: &LogError, tries: u32) -> Duration {
+        match error {
+            LogError::Unreadable { why, .. } => {
+                if self.seat.log_is_read(Some(why.clone())) {
+                    self.switchman.telemetry().emit(events::LogUnreadable { agent: &self.seat.agent, reason: why });
+                }
+                UNREADABLE_AGAIN
+            }
+            LogError::Missing(_) => {
+                self.look();
+                OPEN_AGAIN.1
+            }
+            LogError::Unreachable(_) | LogError::Broken(_) | LogError::Timeout => {
+                tracing::debug!(agent = %self.seat.agent, %error, tries, "the log is not followed");
+                self.look();
+                backoff(tries, OPEN_AGAIN)
+            }
+        }
+    }
+
+    /// Waits, until the agent is seen in another life or state at most; true if the daemon stops.
+    async fn wait(&mut self, time: Duration) -> bool {
+        let mut states = self.seat.watch();
+        let seen = |state: &crate::machine::agent::AgentState| {
+            state.sighting.as_ref().map(|seen| (seen.state, seen.instance.clone()))
+        };
+        let was = seen(&states.borrow());
+        let clock = self.switchman.clock();
+        tokio::select! {
+            _ = states.wait_for(|state| seen(state) != was) => false,
+            () = clock.sleep(time) => false,
+            _ = self.stop.changed() => true,
+        }
+    }
+
+    async fn wait_for(&mut self, time: Duration) -> bool {
+        let clock = self.switchman.clock();
+        tokio::select! {
+            () = clock.sleep(time) => false,
+            _ = self.stop.changed() => true,
+        }
+    }
+}
+
+fn report_of(verdict: Verdict, line: &LogLine, life: &Instance, position: LogPosition) -> Report {
+    Report {
+        id: None,
+        kind: verdict.kind,
+        subscription: None,
+        generation: None,
+        model: verdict.model,
+        window: verdict.window,
+        reset_at: verdict.reset_at,
+        observed_at: Some(line.at),
+        origin: if line.is_of_this_life { Origin::Life(life.clone()) } else { Origin::EarlierLife },
+        read_to: Some(position),
+        reporter: Reporter::Agent,
+        sender: "log".to_owned(),
+        reason: Some(format!("{}: {}", verdict.rule, verdict.reason)),
+    }
+}
+
+/// Doubles from the first wait to the longest.
+fn backoff(tries: u32, (first, longest): (Duration, Duration)) -> Duration {
+    first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(longest)
+}
