@@ -6,11 +6,13 @@ use std::process::{Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use switchman::classify::{Evidence, classify};
+use switchman::domain::{FailureKind, Tool, Window};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::{PATIENCE, named};
+use crate::{PATIENCE, clock, named};
 
 /// A demo that runs.
 struct Played {
@@ -181,6 +183,30 @@ async fn docker_the_next_demo_removes_what_a_killed_one_left_and_nothing_of_a_ru
         }
     };
     tokio::time::timeout(PATIENCE, ended).await.expect("the daemon ends with its demo");
+}
+
+#[tokio::test]
+async fn the_agent_of_a_container_prints_every_failed_turn_as_the_tool_does_and_ends_when_told() {
+    let under = tempfile::tempdir().unwrap();
+    let (provider, credential) = (under.path().join("provider"), under.path().join("credential"));
+    std::fs::create_dir(&provider).unwrap();
+    std::fs::write(&credential, "demo-max-a\n").unwrap();
+    std::fs::write(provider.join("demo-max-a"), "limited").unwrap();
+    let (provider, credential) = (provider.display().to_string(), credential.display().to_string());
+    let words = ["demo-agent", &provider, "--credential-file", &credential, "--turns-out", "20"];
+    let mut agent = Played::begin(under.path(), &words);
+    let mut lines = BufReader::new(agent.child.stdout.take().unwrap()).lines();
+    assert!(lines.next_line().await.unwrap().unwrap().contains(r#""subtype":"init""#));
+    for _ in 0..20 {
+        let line = lines.next_line().await.unwrap().unwrap();
+        let evidence = Evidence { text: Some(line.clone()), ..Evidence::default() };
+        let verdict = classify(&evidence, Some(Tool::ClaudeCode), clock().now().wall);
+        assert_eq!((verdict.kind, verdict.window), (FailureKind::RateLimit, Window::FiveHour), "{line}");
+        assert!(verdict.reset_at.is_some(), "{line}");
+    }
+    agent.signal(Signal::TERM);
+    assert_eq!(lines.next_line().await.unwrap(), None, "nobody gives it another turn");
+    assert!(agent.ended().await.status.success());
 }
 
 #[tokio::test]
