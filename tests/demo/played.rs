@@ -158,8 +158,11 @@ async fn docker_the_next_demo_removes_what_a_killed_one_left_and_nothing_of_a_ru
     let under = tempfile::tempdir().unwrap();
     let mut killed = Played::begin(under.path(), &["demo", "--docker"]);
     killed.has_printed("switch.started").await;
+    // Held where they are, so that neither comes to its end by itself; a held process is alive.
+    killed.signal(Signal::STOP);
     let mut running = Played::begin(under.path(), &["demo", "--docker"]);
     running.has_printed("switch.started").await;
+    running.signal(Signal::STOP);
     assert_eq!(
         (made_by(killed.pid).await.len(), made_by(running.pid).await.len()),
         (3, 3),
@@ -172,7 +175,8 @@ async fn docker_the_next_demo_removes_what_a_killed_one_left_and_nothing_of_a_ru
 
     let next = Played::begin(under.path(), &["demo", "--docker"]).ended().await;
     assert_eq!(next.status.code(), Some(0), "{}", text(&next.stderr));
-    assert_eq!(made_by(killed.pid).await, Vec::<String>::new());
+    assert_eq!((made_by(killed.pid).await.len(), made_by(running.pid).await.len()), (0, 3));
+    running.signal(Signal::CONT);
     let output = running.ended().await;
     assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
     assert_eq!(left_in(&under), Vec::<String>::new());

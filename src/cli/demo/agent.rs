@@ -73,11 +73,12 @@ async fn turns(environment: &Environment, limit: &Path, out: usize, output: &mut
         let is_limited = limit.exists();
         if is_limited && out > 0 {
             let resets_at = environment.clock.now().wall.plus(RESETS_AFTER).0 / 1_000;
-            let rejected = json!({
-                "type": "rate_limit_event",
-                "rate_limit_info": {"status": "rejected", "resetsAt": resets_at, "rateLimitType": "five_hour"},
-            });
-            output.text(&format!("{rejected}\n").repeat(out))?;
+            let rejected = |turn: usize| {
+                let limit = json!({"status": "rejected", "resetsAt": resets_at, "rateLimitType": "five_hour"});
+                let session = format!("turn-{turn}");
+                format!("{}\n", json!({"type": "rate_limit_event", "rate_limit_info": limit, "session_id": session}))
+            };
+            output.text(&(1..=out).map(rejected).collect::<String>())?;
             return std::future::pending().await;
         }
         let mut record = json!({"type": "result", "subtype": "success", "is_error": is_limited, "num_turns": turn});
