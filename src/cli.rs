@@ -126,8 +126,9 @@ fn dispatch(CommandLine { global, verb }: &CommandLine, environment: Environment
     let variables = &*environment.variables;
     let verb = match verb {
         Verb::Run => return run::run(&global.config, &environment),
-        Verb::Demo => return demo::demo(&environment, &mut output),
-        Verb::DemoAgent { provider } => return demo::work(&environment, provider, &mut output),
+        Verb::Demo(arguments) => return demo::demo(arguments, &environment, &mut output),
+        Verb::DemoAgent(work) => return demo::work(&environment, work, &mut output),
+        Verb::DemoDaemon => return demo::daemon(&global.config, &environment),
         Verb::Check(arguments) => return check::run(arguments, &global.config, variables, &mut output),
         Verb::Client(verb) => verb,
     };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{check, cooldown, explain, history, pause, pin, report, resume, status, switch, unpark};
+use super::{check, cooldown, demo, explain, history, pause, pin, report, resume, status, switch, unpark};
 use crate::error::Exit;
 
 /// Keeps containerised AI coding agents working.
@@ -53,14 +53,14 @@ pub(super) enum Verb {
     Run,
     /// Tell every problem of the config.
     Check(check::Arguments),
-    /// Show the whole job on this machine, without Docker and without an account.
-    Demo,
+    /// Show the whole job on this machine, without an account; without Docker too, unless asked for.
+    Demo(demo::Arguments),
     /// Be an agent of the demo; the demo's daemon starts it.
     #[command(hide = true)]
-    DemoAgent {
-        /// The folder that stands for the provider.
-        provider: PathBuf,
-    },
+    DemoAgent(demo::Work),
+    /// Be the daemon of the demo, and end with it.
+    #[command(hide = true)]
+    DemoDaemon,
     #[command(flatten)]
     Client(ClientVerb),
 }
@@ -194,6 +194,7 @@ mod tests {
         for line in [
             "run",
             "demo",
+            "demo --docker",
             "check --resolve",
             "status",
             "status a --watch",

@@ -1,6 +1,7 @@
 //! Agents in containers: the runtime port through a Docker Engine (or what speaks its API, from 1.41 on).
 //!
-//! It must not create or remove containers, and never acts on a container other than the one an order names:
+//! It must not create or remove containers (the [`workshop`] does that, for shows, and is no part of this), and never acts
+//! on a container other than the one an order names:
 //! every change is sent to the container's id, after a look (0.6 ms beside a restart's 170) has shown that the
 //! agent's name still belongs to that id.
 //!
@@ -32,6 +33,7 @@ mod client;
 mod events;
 pub mod logs;
 mod ready;
+pub mod workshop;
 
 pub use client::{DockerHost, DockerHostError};
 

@@ -37,11 +37,13 @@ use tokio::sync::Notify;
 
 mod left_overs;
 mod life;
+mod maker;
 mod output;
 mod record;
 mod table;
 
 pub use left_overs::{LeftOver, Recovered};
+pub use maker::Maker;
 pub use output::{LINE_MAX, OutputSink, OutputStream};
 
 use self::life::{Ears, Life, Stage};

@@ -16,6 +16,7 @@ use crate::ports::clock::Clock;
 /// Events that are told, and which members with them.
 const TOLD: &[(&str, &[&str])] = &[
     ("daemon.ready", &["agents", "subscriptions"]),
+    ("agent.adopted", &["agent", "subscription", "generation"]),
     ("failure.recorded", &["agent", "outcome", "subscription", "generation", "count"]),
     ("failure.stale", &["agent", "subscription", "generation"]),
     ("subscription.cooling", &["subscription", "kind", "until"]),
@@ -29,7 +30,7 @@ const TOLD: &[(&str, &[&str])] = &[
 ];
 
 /// How often the daemon is asked whether the scene is over.
-const ASK_EVERY: Duration = Duration::from_millis(50);
+pub(super) const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// The teller.
 pub(super) struct Story<'a> {
