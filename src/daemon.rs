@@ -306,13 +306,16 @@ async fn notice_other_owners(config: &Config, delivery: &FileDelivery, telemetry
     }
 }
 
+/// The name of each agent's container.
+type Containers = BTreeMap<AgentName, String>;
+
 /// The containers of the config and where their engine is; `None` if there are none.
-fn containers(config: &Config) -> Result<Option<(DockerHost, BTreeMap<AgentName, String>)>, DockerHostError> {
+fn containers(config: &Config) -> Result<Option<(DockerHost, Containers)>, DockerHostError> {
     let named = config.agents.iter().filter_map(|agent| match &agent.target {
         config::Target::Container { name } => Some((agent.name.clone(), name.clone())),
         config::Target::Process { .. } => None,
     });
-    let named: BTreeMap<_, _> = named.collect();
+    let named: Containers = named.collect();
     Ok(if named.is_empty() { None } else { Some((DockerHost::parse(&config.docker.host)?, named)) })
 }
 

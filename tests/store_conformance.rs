@@ -19,6 +19,7 @@ mod rig;
 #[cfg(test)]
 #[path = "store_conformance/rows.rs"]
 mod rows;
+#[cfg(test)]
 #[path = "store_conformance/sqlite_only.rs"]
 mod sqlite_only;
 

@@ -103,6 +103,8 @@ pub struct AgentStatus {
     pub state: Arc<AgentState>,
     /// What the user decided about it.
     pub policy: Arc<Policy>,
+    /// Why its log cannot be read.
+    pub log_trouble: Option<String>,
     /// The moment of the question.
     pub now: Moment,
 }
@@ -128,7 +130,12 @@ impl Switchman {
     }
 
     fn status(&self, seat: &Seat) -> AgentStatus {
-        AgentStatus { state: seat.state(), policy: Arc::clone(&seat.policy), now: self.0.clock.now() }
+        AgentStatus {
+            state: seat.state(),
+            policy: Arc::clone(&seat.policy),
+            log_trouble: seat.log_trouble(),
+            now: self.0.clock.now(),
+        }
     }
 
     /// The process agent that the asked-for process group belongs to. Nobody is asked where no agent is a process.

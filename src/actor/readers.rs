@@ -167,12 +167,12 @@ impl Reader {
         }
     }
 
-    async fn report(&mut self, verdict: Verdict, line: &LogLine, life: &Instance, position: LogPosition) {
+    async fn report(&mut self, verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) {
         let now = self.switchman.now().wall;
         if verdict.reset_at.is_some_and(|reset| reset.plus(OVER_SINCE) <= now) {
             return;
         }
-        let report = report_of(verdict, line, life, position);
+        let report = report_of(verdict, line, of, position);
         let mut tries = 0_u32;
         loop {
             let answered = self.switchman.report(self.seat.agent.as_str(), report.clone(), 0).await;
@@ -262,7 +262,7 @@ impl Reader {
     }
 }
 
-fn report_of(verdict: Verdict, line: &LogLine, life: &Instance, position: LogPosition) -> Report {
+fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) -> Report {
     Report {
         id: None,
         kind: verdict.kind,
@@ -272,7 +272,7 @@ fn report_of(verdict: Verdict, line: &LogLine, life: &Instance, position: LogPos
         window: verdict.window,
         reset_at: verdict.reset_at,
         observed_at: Some(line.at),
-        origin: if line.is_of_this_life { Origin::Life(life.clone()) } else { Origin::EarlierLife },
+        origin: if line.is_of_this_life { Origin::Life(of.clone()) } else { Origin::EarlierLife },
         read_to: Some(position),
         reporter: Reporter::Agent,
         sender: "log".to_owned(),

@@ -80,7 +80,7 @@ mod tests {
             format!("[{LIMIT}]"),
             format!("agent: {LIMIT}"),
             format!("{LIMIT} # as the log says"),
-            format!(r#"{{"type":"user","rate_limit_info":{{"status":"rejected"}},"is_error":true}}"#),
+            r#"{"type":"user","rate_limit_info":{"status":"rejected"},"is_error":true}"#.to_owned(),
         ];
         for line in nested {
             assert_eq!(kind(&line, Tool::ClaudeCode), None, "{line}");

@@ -43,9 +43,6 @@ const AGENT: &str = "writer";
 const SHOW_MAX: Duration = Duration::from_secs(60);
 /// When the turns that were out fail, in milliseconds after the limit was hit: the burst, and the stragglers.
 const FAILURES_MS: [u64; 20] = [0, 0, 0, 0, 0, 0, 10, 20, 30, 40, 60, 100, 150, 250, 400, 800, 1200, 1700, 2300, 3000];
-/// Whether a front end reports the failures of turns in containers. `false` is for a daemon that follows the containers'
-/// logs: the agents print each failure there as well, and then nobody else tells of it.
-const CONTAINERS_ARE_REPORTED: bool = true;
 
 /// How it is played.
 #[derive(Debug, Args)]
@@ -126,7 +123,8 @@ async fn play(environment: &Environment, output: &mut Output, stage: &mut Stage)
     let before = agent(&daemon).await?;
     let (on, generation) = (before["assignment"]["subscription"].clone(), before["assignment"]["generation"].clone());
     let on = on.as_str().ok_or_else(|| failed("the agent has no subscription"))?.to_owned();
-    let is_reported = CONTAINERS_ARE_REPORTED || !stage.has_containers();
+    // What a container prints is in its log, and nobody else need tell of it.
+    let is_reported = !stage.has_containers();
     if !output.is_json() {
         let how = if is_reported { "they fail over 3 s" } else { "its container's log says so" };
         let turns = FAILURES_MS.len();

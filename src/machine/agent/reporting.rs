@@ -33,7 +33,7 @@ pub(super) struct Failing {
 /// Who waits for what comes of a failure.
 pub(super) enum Waited {
     /// A reporter.
-    Reporter(Waiting),
+    Reporter(Box<Waiting>),
     /// Nobody: the record of a deferred report is brought up to date.
     Record {
         /// The record.
@@ -70,7 +70,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, ticket: Ticket, report: Report, diges
         count,
         answer: None,
     };
-    let waiting = Waiting { ticket, record, stamp: stamp.clone() };
+    let waiting = Box::new(Waiting { ticket, record, stamp: stamp.clone() });
     if !report.kind.moves() {
         return settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Ignored));
     }
@@ -213,7 +213,7 @@ fn is_echo(d: &Deciding<'_>, cooldown: &Cooldown, known: Option<&Trouble>) -> bo
 }
 
 /// Keeps a report until it can be judged; beyond the bound the oldest one is answered for good.
-fn defer(d: &mut Deciding<'_>, waiting: Waiting, report: Report, outcome: Outcome) {
+fn defer(d: &mut Deciding<'_>, waiting: Box<Waiting>, report: Report, outcome: Outcome) {
     if d.state.deferred.len() >= AgentRecord::DEFERRED_MAX {
         let oldest = d.state.deferred.remove(0);
         d.change(Change::FailureJudged { id: oldest.failure, outcome: Outcome::Stale, generation: None });

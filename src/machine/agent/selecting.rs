@@ -70,7 +70,7 @@ fn unpark(d: &mut Deciding<'_>, ticket: Ticket) {
 /// A reporter is answered by what comes of the selection under way.
 pub(super) fn wait(d: &mut Deciding<'_>, waited: Waited) {
     match (&mut d.state.phase, waited) {
-        (Phase::Selecting(selecting), Waited::Reporter(waiting)) => selecting.waiting.push(waiting),
+        (Phase::Selecting(selecting), Waited::Reporter(waiting)) => selecting.waiting.push(*waiting),
         (_, waited) => reporting::settle(d, waited, Finding::of(Outcome::Switching)),
     }
 }
@@ -119,7 +119,7 @@ fn go(d: &mut Deciding<'_>, selecting: Selecting, to: SubscriptionName) {
     }
     let mut outcome = if operator.is_some() { Outcome::Repeat } else { Outcome::Switching };
     for waiting in waiting {
-        reporting::settle(d, Waited::Reporter(waiting), Finding::of(outcome));
+        reporting::settle(d, Waited::Reporter(Box::new(waiting)), Finding::of(outcome));
         outcome = Outcome::Repeat;
     }
 }
@@ -202,7 +202,7 @@ fn keep(d: &mut Deciding<'_>, selecting: Selecting) {
         recover(d, has, Cause::of(CauseBy::Recovery));
     }
     for waiting in selecting.waiting {
-        reporting::settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Recorded));
+        reporting::settle(d, Waited::Reporter(Box::new(waiting)), Finding::of(Outcome::Recorded));
     }
 }
 
@@ -242,7 +242,7 @@ fn nobody(d: &mut Deciding<'_>, selecting: Selecting, earliest: Option<Wall>, re
     d.save();
     for waiting in selecting.waiting {
         let finding = Finding::of(Outcome::Exhausted).until(earliest, now).earliest(earliest).because(reason);
-        reporting::settle(d, Waited::Reporter(waiting), finding);
+        reporting::settle(d, Waited::Reporter(Box::new(waiting)), finding);
     }
 }
 
@@ -256,7 +256,7 @@ fn unavailable(d: &mut Deciding<'_>, selecting: Selecting) {
     d.save();
     for waiting in selecting.waiting {
         let finding = Finding::of(Outcome::Recorded).because("the pool does not answer; tried again in a moment");
-        reporting::settle(d, Waited::Reporter(waiting), finding);
+        reporting::settle(d, Waited::Reporter(Box::new(waiting)), finding);
     }
 }
 
@@ -271,7 +271,7 @@ fn drop_pick(d: &mut Deciding<'_>, selecting: Selecting, reason: &str) {
     wake_again(d, ASK_AGAIN);
     d.save();
     for waiting in selecting.waiting {
-        reporting::settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Recorded).because(reason));
+        reporting::settle(d, Waited::Reporter(Box::new(waiting)), Finding::of(Outcome::Recorded).because(reason));
     }
 }
 
@@ -279,9 +279,9 @@ fn drop_pick(d: &mut Deciding<'_>, selecting: Selecting, reason: &str) {
 fn inner_again(d: &mut Deciding<'_>, waiting: super::state::Waiting) {
     let (subscription, is_repeat) = (d.state.subscription().cloned(), d.state.phase.is_switching());
     if is_repeat {
-        return wait(d, Waited::Reporter(waiting));
+        return wait(d, Waited::Reporter(Box::new(waiting)));
     }
-    let failing = reporting::Failing { waiting: Waited::Reporter(waiting), subscription, cooldown: None };
+    let failing = reporting::Failing { waiting: Waited::Reporter(Box::new(waiting)), subscription, cooldown: None };
     inner(d, Inner::Failing(Box::new(failing)));
 }
 

@@ -33,6 +33,10 @@ pub struct Agent {
     pub pending: Option<Pending>,
     /// The container or process.
     pub runtime: Runtime,
+    /// What would keep it from using a credential that is delivered to it, a sentence each.
+    pub hindrances: Vec<String>,
+    /// Why its log cannot be read; `null` if it can, or has none.
+    pub log_trouble: Option<String>,
     /// The work in it.
     pub turns: Turns,
     /// The switches it may make on its own.
@@ -109,7 +113,7 @@ impl Agent {
     /// An agent as it stands; `tool` is what the config says runs in it.
     #[must_use]
     pub fn new(status: &AgentStatus, tool: Tool) -> Self {
-        let AgentStatus { state, policy, now } = status;
+        let AgentStatus { state, policy, now, .. } = status;
         let instance = state.sighting.as_ref().and_then(|seen| seen.instance.as_ref());
         let open = state.phase.intent();
         Self {
@@ -139,6 +143,8 @@ impl Agent {
                     .filter(|_| policy.runtime == RuntimeKind::Container)
                     .map(|instance| instance.started_at.clone()),
             },
+            hindrances: state.hindrances.clone(),
+            log_trouble: status.log_trouble.clone(),
             turns: Turns::default(),
             budget: budget(status),
             wake_at: state.wake_at(*now).map(Time),
@@ -169,7 +175,7 @@ fn budget(status: &AgentStatus) -> Budget {
 
 /// What is the matter: what needs a person first.
 fn reason(status: &AgentStatus) -> Option<String> {
-    let AgentStatus { state, policy, now } = status;
+    let AgentStatus { state, policy, now, .. } = status;
     if let Phase::Parked { reason, .. } = state.phase {
         return Some(reason.as_str().to_owned());
     }
@@ -200,7 +206,9 @@ fn reason(status: &AgentStatus) -> Option<String> {
             }
         })
     };
-    word.or_else(|| state.pause.map(|_| "paused")).map(str::to_owned)
+    // What a failure would run into is said before there is one.
+    let hindered = || state.hindrances.first().map(|_| "hindered");
+    word.or_else(|| state.pause.map(|_| "paused")).or_else(hindered).map(str::to_owned)
 }
 
 fn without_assignment(status: &AgentStatus) -> Option<&'static str> {

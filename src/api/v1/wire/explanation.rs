@@ -49,6 +49,8 @@ pub struct Gates {
     pub exhausted_since: Option<Time>,
     /// What stands in the way of looking at it or of a switch.
     pub obstacle: Option<String>,
+    /// What would keep it from using a credential that is delivered to it: a switch is refused for it.
+    pub hindrances: Vec<String>,
 }
 
 /// One subscription for one agent.
@@ -101,6 +103,7 @@ impl Gates {
                 | Phase::Parked { .. } => None,
             },
             obstacle: state.obstacle.clone(),
+            hindrances: state.hindrances.clone(),
         }
     }
 }
