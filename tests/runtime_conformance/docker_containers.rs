@@ -13,14 +13,14 @@ use super::engine::{Shape, TestEngine, fresh_name, host};
 use super::program::{PATIENCE, command, eventually};
 use super::{CALL, Orders, one};
 
-struct Container {
-    engine: TestEngine,
-    name: String,
-    docker: DockerRuntime,
+pub(crate) struct Container {
+    pub(crate) engine: TestEngine,
+    pub(crate) name: String,
+    pub(crate) docker: DockerRuntime,
 }
 
 impl Container {
-    async fn new(shape: &Shape) -> Self {
+    pub(crate) async fn new(shape: &Shape) -> Self {
         let mut engine = TestEngine::new().await;
         let name = fresh_name("one");
         engine.create(&name, shape).await;
@@ -29,12 +29,17 @@ impl Container {
         Self { engine, name, docker }
     }
 
-    async fn started(&self) -> Instance {
+    pub(crate) async fn started(&self) -> Instance {
         self.docker.start(Orders::new().about(&one(), None)).await.unwrap();
         self.look().await.instance.unwrap()
     }
 
-    async fn look(&self) -> Seen {
+    /// For what may have ended before it can be looked at.
+    pub(crate) async fn started_and_perhaps_ended(&self) {
+        self.docker.start(Orders::new().about(&one(), None)).await.unwrap();
+    }
+
+    pub(crate) async fn look(&self) -> Seen {
         self.docker.look(&one()).await.unwrap()
     }
 
@@ -64,7 +69,7 @@ async fn another_container_under_the_name_is_left_alone() {
     assert_eq!(container.look().await.state, RuntimeState::Missing);
     container.engine.create(&container.name.clone(), &Shape::default()).await;
     let other = container.look().await;
-    assert_eq!(other, Seen::of(RuntimeState::Stopped, None));
+    assert_eq!((other.state, other.instance.clone()), (RuntimeState::Stopped, None));
     for result in
         [container.restart(&before).await, container.docker.start(Orders::new().about(&one(), Some(&before))).await]
     {

@@ -1,12 +1,12 @@
 //! What the engine tells by itself, and whether it is there at all.
 //!
-//! It must not be believed: an event says "look at this agent", no more. The engine keeps few events and forgets
-//! them when it ends, so after every new connection the caller is told to look at everything.
+//! It must not be believed: whatever an event says, it also says "look at this agent". The engine keeps few events
+//! and forgets them when it ends, so after every new connection the caller is told to look at everything.
 //!
 //! ```text
 //!            ┌──────── ping answered: EngineBack ────────┐
 //!            │                                           ▼
-//!        ┌───┴────┐  ping not answered: EngineLost   ┌───────┐ event of ours: Changed
+//!        ┌───┴────┐  ping not answered: EngineLost   ┌───────┐ event of ours: news.rs
 //!   ────►│ Absent │◄─────────────────────────────────│ Follow│──┐
 //!        └───┬────┘◄── stream ended (told only if ───└───────┘◄─┘
 //!            └──┘        the next ping fails)
@@ -31,7 +31,8 @@ use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::{Stream, StreamExt};
 
 use super::DockerRuntime;
-use super::calls::in_full;
+use super::calls::in_words;
+use super::news::News;
 use crate::domain::{AgentName, Due};
 use crate::ports::runtime::RuntimeEvent;
 
@@ -63,11 +64,12 @@ pub(super) struct Follower {
     /// Whether the caller has been told that the engine is lost.
     lost_told: bool,
     failures: u32,
+    news: News,
 }
 
 impl Default for Follower {
     fn default() -> Self {
-        Self { phase: Phase::Absent { retry: None }, lost_told: false, failures: 0 }
+        Self { phase: Phase::Absent { retry: None }, lost_told: false, failures: 0, news: News::default() }
     }
 }
 
@@ -143,7 +145,7 @@ impl Follower {
                 self.failures = 0;
             }
             match heard {
-                Heard::Event(event) => return docker.agent_of(&event).map(RuntimeEvent::Changed),
+                Heard::Event(event) => return docker.agent_of(&event).map(|agent| self.news.of(agent, &event)),
                 Heard::Silence => *ping = Some(docker.ping()),
                 Heard::Pinged(Ok(())) => (*ping, *next_ping) = (None, now.due_after(PING_EVERY)),
                 Heard::Pinged(Err(why)) => {
@@ -178,7 +180,7 @@ impl DockerRuntime {
         Box::pin(async move {
             match tokio::time::timeout(deadline, client?.ping()).await {
                 Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(format!("{host}: {}", in_full(&error))),
+                Ok(Err(error)) => Err(format!("{host}: {}", in_words(&error))),
                 Err(_) => Err(format!("{host}: no answer to a ping within {deadline:?}")),
             }
         })

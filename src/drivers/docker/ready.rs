@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use bollard::models::HealthStatusEnum;
 
-use super::{Container, DockerRuntime};
+use super::DockerRuntime;
+use super::container::Container;
 use crate::domain::AgentName;
 use crate::ports::runtime::{Readiness, RuntimeError};
 
