@@ -40,6 +40,8 @@ mod fake_faults;
 mod process_children;
 #[path = "runtime_conformance/process_reload.rs"]
 mod process_reload;
+#[path = "runtime_conformance/reload_posts.rs"]
+mod reload_posts;
 #[path = "runtime_conformance/scripted_engine.rs"]
 mod scripted_engine;
 
