@@ -252,7 +252,10 @@ async fn a_reload_tells_the_life_it_names_and_ends_none<R: Rig>() {
     assert_eq!(look(&rig, &one()).await, Seen::of(RuntimeState::Running, Some(first.clone())));
     rig.runtime().restart(Orders::new().about(&one(), Some(&first))).await.unwrap();
     let second = look(&rig, &one()).await;
-    rig.runtime().reload(tell(&one(), &first, &by)).await.expect("another life has read it at its start");
+    rig.is_up(&one()).await;
+    let deadly = Reload::Signal("KILL".to_owned());
+    rig.runtime().reload(tell(&one(), &first, &deadly)).await.expect("another life has read it at its start");
+    rig.is_up(&one()).await;
     assert_eq!(look(&rig, &one()).await, second);
 }
 

@@ -63,6 +63,42 @@ async fn an_end_for_want_of_memory_is_told_as_one() {
 }
 
 #[tokio::test]
+async fn of_a_killed_life_the_engine_is_asked_whether_memory_was_wanted() {
+    const KILLED: &str = concat!(
+        r#"{"Type":"container","Action":"die","Actor":{"ID":"c1","Attributes":{"name":"box","exitCode":"137"}}}"#,
+        "\n"
+    );
+    for (look, was_oom) in [
+        (Reply::Answer(200, r#"{"Id":"c1","Name":"/box","State":{"OOMKilled":true}}"#), true),
+        (Reply::Answer(200, r#"{"Id":"c1","Name":"/box","State":{"OOMKilled":false}}"#), false),
+        (Reply::Answer(404, r#"{"message":"gone"}"#), false),
+        (Reply::Hang, false),
+    ] {
+        let script = [
+            ("_ping", Reply::Answer(200, "OK")),
+            ("events", Reply::Stream(KILLED)),
+            ("/containers/c1/json", look.clone()),
+        ];
+        let engine = Engine::new(&script);
+        let runtime = engine.runtime();
+        // Dropped whenever it waits, as a caller may: the end is told all the same, and once.
+        let mut told = Vec::new();
+        let collect = async {
+            while told.len() < 2 {
+                tokio::select! {
+                    biased;
+                    event = runtime.next_event() => told.push(event),
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, collect).await.unwrap();
+        let ended = Ended { agent: one(), id: "c1".to_owned(), exit_code: Some(137), was_oom, at: None };
+        assert_eq!(told, [RuntimeEvent::EngineBack, RuntimeEvent::Ended(ended)], "{look:?}");
+    }
+}
+
+#[tokio::test]
 async fn health_is_told_as_it_turns() {
     let folder = tempfile::tempdir().unwrap();
     let shape = Shape {

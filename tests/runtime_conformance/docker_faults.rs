@@ -195,3 +195,73 @@ async fn readiness_outwaits_an_engine_that_fails_for_a_while() {
     let seen = runtime.look(&one()).await.unwrap();
     assert_eq!((seen.state, seen.instance), (RuntimeState::Running, Some(before())));
 }
+
+#[tokio::test]
+async fn a_restart_that_races_a_removal_is_in_doubt_and_a_look_ends_the_doubt() {
+    for status in [409, 500] {
+        let said = Reply::Answer(status, r#"{"message":"removal of container c1 is already in progress"}"#);
+        let engine = Engine::new(&[("json", Reply::Answer(200, RUNS)), ("restart", said)]);
+        let runtime = engine.runtime();
+        let orders = Orders::new();
+        let error = runtime.restart(orders.about(&one(), Some(&before()))).await.unwrap_err();
+        assert_eq!(error.disposition(), Disposition::InDoubt, "{error}");
+        engine.answers("json", Reply::Answer(404, r#"{"message":"no such container"}"#));
+        assert_eq!(runtime.look(&one()).await.unwrap().state, RuntimeState::Missing);
+        let again = runtime.restart(orders.about(&one(), Some(&before()))).await;
+        assert_eq!(outcome(again), "missing");
+        let restarts = engine.requests().iter().filter(|request| request.contains("/restart")).count();
+        assert_eq!(restarts, 1);
+    }
+}
+
+/// The life that follows `before`.
+const RUNS_AGAIN: &str =
+    r#"{"Id":"c1","Name":"/box","State":{"Running":true,"StartedAt":"2026-11-01T10:00:20Z"},"Config":{}}"#;
+
+#[tokio::test]
+async fn an_engine_that_ends_in_a_restart_leaves_the_container_standing_and_the_same_order_starts_it_once() {
+    let mut engine =
+        Engine::new(&[("json", Reply::Answer(200, RUNS)), ("restart", Reply::Answer(500, r#"{"message":"ends"}"#))]);
+    let (runtime, orders, agent, before) = (engine.runtime(), Orders::new(), one(), before());
+    assert_eq!(outcome(runtime.restart(orders.about(&agent, Some(&before))).await), "unknown");
+    engine.go_down().await;
+    assert_eq!(outcome(runtime.restart(orders.about(&agent, Some(&before))).await), "unreachable");
+    engine.answers("json", Reply::Answer(200, STANDS));
+    engine.answers("start", Reply::Answer(204, ""));
+    engine.come_up();
+    runtime.restart(orders.about(&agent, Some(&before))).await.unwrap();
+    engine.answers("json", Reply::Answer(200, RUNS_AGAIN));
+    runtime.restart(orders.about(&agent, Some(&before))).await.unwrap();
+    let changes: Vec<_> = engine.requests().into_iter().filter(|request| request.starts_with("POST")).collect();
+    assert_eq!(changes, ["POST /containers/c1/restart?t=2", "POST /containers/c1/start"]);
+}
+
+#[tokio::test]
+async fn an_engine_that_goes_without_an_answer_and_did_nothing_gets_the_order_again() {
+    let engine = Engine::new(&[("json", Reply::Answer(200, RUNS)), ("restart", Reply::Drop)]);
+    let (runtime, orders, agent, before) = (engine.runtime(), Orders::new(), one(), before());
+    assert_eq!(outcome(runtime.restart(orders.about(&agent, Some(&before))).await), "unknown");
+    engine.answers("restart", Reply::Answer(204, ""));
+    runtime.restart(orders.about(&agent, Some(&before))).await.unwrap();
+    engine.answers("json", Reply::Answer(200, RUNS_AGAIN));
+    runtime.restart(orders.about(&agent, Some(&before))).await.unwrap();
+    let restarts = engine.requests().iter().filter(|request| request.contains("/restart")).count();
+    assert_eq!(restarts, 2, "one without an answer, one that counts");
+}
+
+#[tokio::test]
+async fn a_deadline_is_counted_on_top_of_the_containers_own_stop_timeout() {
+    const PATIENT: &str = r#"{"Id":"c1","Name":"/box","State":{"Running":true,"StartedAt":"2026-11-01T10:00:00.1Z"},
+        "Config":{"StopTimeout":1}}"#;
+    let engine = Engine::new(&[("json", Reply::Answer(200, PATIENT)), ("restart", Reply::Hang)]);
+    let orders = Orders::new();
+    let (agent, before) = (one(), before());
+    let mut order = orders.about(&agent, Some(&before));
+    (order.grace, order.call_timeout) = (None, CALL);
+    let error = engine.runtime().restart(order).await.unwrap_err();
+    assert!(
+        matches!(error, RuntimeError::Timeout { call: "restart", after } if after == CALL + Duration::from_secs(1)),
+        "{error}"
+    );
+    assert!(!engine.requests()[1].contains("t="), "the engine knows the container's own");
+}

@@ -7,7 +7,6 @@ use switchman::ports::runtime::{ReloadOrder, Runtime, RuntimeError};
 
 use super::docker_containers::Container;
 use super::engine::{Shape, fresh_name};
-use super::program::eventually;
 use super::scripted_engine::{Engine, RUNS, Reply, STANDS, before, outcome};
 use super::{one, tell};
 
@@ -25,14 +24,8 @@ fn exec(command: &[&str]) -> Reload {
 async fn listening() -> (Container, Instance) {
     let container = Container::new(&Shape { script: Some(LISTENS), ..Shape::default() }).await;
     let life = container.started().await;
-    prints(&container, "up").await;
+    container.prints("up").await;
     (container, life)
-}
-
-async fn prints(container: &Container, line: &str) {
-    let is_printed =
-        async || container.engine.printed(&container.name).await.lines().any(|said| said == line).then_some(());
-    eventually("the container prints it", is_printed).await;
 }
 
 async fn reload(container: &Container, life: &Instance, by: &Reload) -> Result<(), RuntimeError> {
@@ -43,7 +36,7 @@ async fn reload(container: &Container, life: &Instance, by: &Reload) -> Result<(
 async fn a_signal_reaches_the_main_process_and_its_life_goes_on() {
     let (container, life) = listening().await;
     reload(&container, &life, &signal("HUP")).await.unwrap();
-    prints(&container, "told").await;
+    container.prints("told").await;
     let seen = container.look().await;
     assert_eq!((seen.state, seen.instance), (RuntimeState::Running, Some(life)));
 }
@@ -135,9 +128,21 @@ async fn a_signal_costs_one_look_and_one_call_and_every_answer_has_its_meaning()
         assert_eq!(outcome(reload_by(&engine, &signal("HUP")).await), expected, "{reply:?}");
         assert_eq!(engine.requests(), ["GET /containers/box/json", "POST /containers/c1/kill?signal=SIGHUP"]);
     }
-    let engine = Engine::new(&[("json", Reply::Answer(200, STANDS))]);
-    assert_eq!(outcome(reload_by(&engine, &signal("HUP")).await), "refused");
-    assert_eq!(engine.requests(), ["GET /containers/box/json"]);
+}
+
+#[tokio::test]
+async fn what_is_not_meant_or_reads_nothing_costs_a_look_and_no_call() {
+    const SECOND: &str =
+        r#"{"Id":"c1","Name":"/box","State":{"Running":true,"StartedAt":"2026-11-01T10:00:07Z"},"Config":{}}"#;
+    const BETWEEN: &str = r#"{"Id":"c1","Name":"/box","Config":{},
+        "State":{"Running":true,"Restarting":true,"StartedAt":"2026-11-01T10:00:00.1Z"}}"#;
+    for (look, expected) in [(SECOND, "ok"), (STANDS, "refused"), (BETWEEN, "refused")] {
+        for by in [signal("HUP"), exec(&["/bin/reload"])] {
+            let engine = Engine::new(&[("json", Reply::Answer(200, look))]);
+            assert_eq!(outcome(reload_by(&engine, &by).await), expected, "{look}");
+            assert_eq!(engine.requests(), ["GET /containers/box/json"]);
+        }
+    }
 }
 
 #[tokio::test]
