@@ -181,6 +181,21 @@ async fn a_name_that_is_none_reaches_no_engine() {
 }
 
 #[tokio::test]
+async fn what_was_seen_running_is_not_ready_even_if_the_last_look_fails() {
+    const STARTING: &str = r#"{"Id":"c1","Name":"/box","Config":{},"State":{"Running":true,
+        "StartedAt":"2026-11-01T10:00:00.1Z","Health":{"Status":"starting"}}}"#;
+    let engine = Engine::new(&[("json", Reply::Answer(200, STARTING))]);
+    let (runtime, agent) = (engine.runtime(), one());
+    let waiting = runtime.await_ready(&agent, Duration::from_millis(700));
+    let failing = async {
+        super::program::eventually("it was asked", async || (!engine.requests().is_empty()).then_some(())).await;
+        engine.answers("json", Reply::Answer(500, ""));
+    };
+    let (ready, ()) = tokio::join!(waiting, failing);
+    assert_eq!(ready.unwrap(), Readiness::NotReady);
+}
+
+#[tokio::test]
 async fn readiness_outwaits_an_engine_that_fails_for_a_while() {
     let engine = Engine::new(&[("json", Reply::Answer(500, ""))]);
     let runtime = engine.runtime();
