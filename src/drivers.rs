@@ -12,6 +12,7 @@ pub mod docker;
 pub mod fake;
 pub mod fingerprint;
 pub mod process;
+mod reload_http;
 pub mod runtimes;
 pub mod sqlite;
 pub mod state_dir;

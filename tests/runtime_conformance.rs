@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use switchman::domain::{AgentName, Generation, Instance, RuntimeState, SubscriptionName};
+use switchman::domain::{AgentName, Generation, Instance, Reload, RuntimeState, SubscriptionName};
 use switchman::drivers::docker::DockerRuntime;
 use switchman::drivers::fake::fault::{Fault, Gate};
 use switchman::drivers::fake::runtime::{Call, FakeWorld, Place};
@@ -17,7 +17,7 @@ use switchman::drivers::process::{
     CredentialPlace, OutputSink, OutputStream, ProcessRuntime, ProcessSettings, ProcessSpec,
 };
 use switchman::drivers::system_clock::SystemClock;
-use switchman::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
+use switchman::ports::runtime::{Ended, Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
 
 #[path = "rig/engine.rs"]
 mod engine;
@@ -28,12 +28,22 @@ mod program;
 
 #[path = "runtime_conformance/docker_containers.rs"]
 mod docker_containers;
+#[path = "runtime_conformance/docker_events.rs"]
+mod docker_events;
 #[path = "runtime_conformance/docker_faults.rs"]
 mod docker_faults;
+#[path = "runtime_conformance/docker_reload.rs"]
+mod docker_reload;
 #[path = "runtime_conformance/fake_faults.rs"]
 mod fake_faults;
 #[path = "runtime_conformance/process_children.rs"]
 mod process_children;
+#[path = "runtime_conformance/process_reload.rs"]
+mod process_reload;
+#[path = "runtime_conformance/reload_posts.rs"]
+mod reload_posts;
+#[path = "runtime_conformance/scripted_engine.rs"]
+mod scripted_engine;
 
 use self::engine::{Shape, TestEngine, fresh_name};
 use self::program::{PATIENCE, agent_program, command, eventually};
@@ -46,6 +56,8 @@ trait Rig {
     fn runtime(&self) -> &dyn Runtime;
     /// The agent exits by itself, with status 3.
     async fn exits(&self, agent: &AgentName);
+    /// Resolves when the agent has begun its work, and with it to listen for signals.
+    async fn is_up(&self, agent: &AgentName);
     /// From now on the next order to end this agent takes `grace`, at least.
     async fn ends_slowly(&self, agent: &AgentName);
     /// Whatever held an ending back holds it no more.
@@ -75,8 +87,14 @@ impl Orders {
     }
 }
 
+fn tell<'a>(agent: &'a AgentName, life: &'a Instance, by: &'a Reload) -> ReloadOrder<'a> {
+    ReloadOrder { agent, life, by, call_timeout: CALL }
+}
+
+/// Without what surrounds it: that differs between the runtimes.
 async fn look(rig: &impl Rig, agent: &AgentName) -> Seen {
-    rig.runtime().look(agent).await.unwrap()
+    let seen = rig.runtime().look(agent).await.unwrap();
+    Seen::of(seen.state, seen.instance)
 }
 
 async fn start(rig: &impl Rig, agent: &AgentName) -> Instance {
@@ -147,6 +165,9 @@ async fn an_agent_that_nobody_configured_is_missing_in_every_call<R: Rig>() {
     assert!(is_missing(rig.runtime().look(&nobody).await.map(|_| ())));
     assert!(is_missing(rig.runtime().start(orders.about(&nobody, None)).await));
     assert!(is_missing(rig.runtime().restart(orders.about(&nobody, None)).await));
+    let life = Instance { id: "1".to_owned(), started_at: "1".to_owned() };
+    let by = Reload::Signal("HUP".to_owned());
+    assert!(is_missing(rig.runtime().reload(tell(&nobody, &life, &by)).await));
 }
 
 async fn a_slow_ending_holds_up_no_other_agent<R: Rig>() {
@@ -185,7 +206,11 @@ async fn what_does_not_end_in_its_grace_is_killed<R: Rig>() {
 async fn changes_are_told<R: Rig>() {
     let rig = R::new().await;
     let told = async |rig: &R| {
-        let telling = async { while rig.runtime().next_event().await != RuntimeEvent::Changed(one()) {} };
+        let is_about_one = |event| match event {
+            RuntimeEvent::Changed(agent) | RuntimeEvent::Ended(Ended { agent, .. }) => agent == one(),
+            RuntimeEvent::Health { .. } | RuntimeEvent::EngineBack | RuntimeEvent::EngineLost(_) => false,
+        };
+        let telling = async { while !is_about_one(rig.runtime().next_event().await) {} };
         tokio::time::timeout(PATIENCE, telling).await.expect("a change is told");
     };
     let follow = async {
@@ -200,6 +225,50 @@ async fn changes_are_told<R: Rig>() {
     // Not looked at: it may have been told, and have exited, before its start is answered.
     let ((), started) = tokio::join!(follow, rig.runtime().start(orders.about(&agent, None)));
     started.unwrap();
+}
+
+async fn an_end_by_itself_is_told_with_its_code_and_whose_it_was<R: Rig>() {
+    let rig = R::new().await;
+    let first = start(&rig, &one()).await;
+    rig.exits(&one()).await;
+    let ended = async {
+        loop {
+            if let RuntimeEvent::Ended(ended) = rig.runtime().next_event().await {
+                return ended;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("the end is told");
+    assert_eq!((ended.agent, ended.id), (one(), first.id));
+    assert_eq!((ended.exit_code, ended.was_oom), (Some(3), false));
+}
+
+async fn a_reload_tells_the_life_it_names_and_ends_none<R: Rig>() {
+    let rig = R::new().await;
+    let by = Reload::Signal("USR1".to_owned());
+    let first = start(&rig, &one()).await;
+    rig.is_up(&one()).await;
+    rig.runtime().reload(tell(&one(), &first, &by)).await.unwrap();
+    assert_eq!(look(&rig, &one()).await, Seen::of(RuntimeState::Running, Some(first.clone())));
+    rig.runtime().restart(Orders::new().about(&one(), Some(&first))).await.unwrap();
+    let second = look(&rig, &one()).await;
+    rig.is_up(&one()).await;
+    let deadly = Reload::Signal("KILL".to_owned());
+    rig.runtime().reload(tell(&one(), &first, &deadly)).await.expect("another life has read it at its start");
+    rig.is_up(&one()).await;
+    assert_eq!(look(&rig, &one()).await, second);
+}
+
+async fn a_reload_of_what_does_not_run_is_refused<R: Rig>() {
+    let rig = R::new().await;
+    let life = start(&rig, &one()).await;
+    rig.exits(&one()).await;
+    let is_stopped = async || (look(&rig, &one()).await.state == RuntimeState::Stopped).then_some(());
+    eventually("it is seen stopped", is_stopped).await;
+    for by in [Reload::Signal("HUP".to_owned()), Reload::Exec(vec!["/agent".to_owned()])] {
+        let error = rig.runtime().reload(tell(&one(), &life, &by)).await.unwrap_err();
+        assert!(matches!(&error, RuntimeError::Refused { why, .. } if why.contains("not running")), "{by:?}: {error}");
+    }
 }
 
 macro_rules! promises {
@@ -222,6 +291,9 @@ macro_rules! promises {
                 a_slow_ending_holds_up_no_other_agent,
                 what_does_not_end_in_its_grace_is_killed,
                 changes_are_told,
+                an_end_by_itself_is_told_with_its_code_and_whose_it_was,
+                a_reload_tells_the_life_it_names_and_ends_none,
+                a_reload_of_what_does_not_run_is_refused,
             );
         }
     };
@@ -249,8 +321,10 @@ impl Rig for FakeRig {
     }
 
     async fn exits(&self, agent: &AgentName) {
-        self.world.stop_by_hand(agent);
+        self.world.end_by_itself(agent, 3, false);
     }
+
+    async fn is_up(&self, _: &AgentName) {}
 
     async fn ends_slowly(&self, agent: &AgentName) {
         self.world.on_runtime(agent, Call::Restart, Fault::Held(self.gate.clone()));
@@ -315,6 +389,10 @@ impl Rig for ProcessRig {
         assert_eq!(command(&self.control(agent), "exit 3").await, "");
     }
 
+    async fn is_up(&self, agent: &AgentName) {
+        assert_eq!(command(&self.control(agent), "works").await, "ok");
+    }
+
     async fn ends_slowly(&self, agent: &AgentName) {
         assert_eq!(command(&self.control(agent), "ignore-term").await, "ok");
     }
@@ -356,6 +434,11 @@ impl Rig for DockerRig {
     async fn exits(&self, agent: &AgentName) {
         let control = self.folder.path().join(agent.as_str()).join("socket");
         assert_eq!(command(&control, "exit 3").await, "");
+    }
+
+    async fn is_up(&self, agent: &AgentName) {
+        let control = self.folder.path().join(agent.as_str()).join("socket");
+        assert_eq!(command(&control, "works").await, "ok");
     }
 
     async fn ends_slowly(&self, agent: &AgentName) {

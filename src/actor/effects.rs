@@ -89,7 +89,9 @@ impl World {
             let offered = offered.map(|known| known.fingerprint.clone());
             (delivered, offered)
         };
-        let facts = Facts { offered, surroundings: seen.surroundings, mounted };
+        let unfit = self.delivery.preflight(agent).await.err();
+        let unfit = unfit.filter(|error| error.disposition() == Disposition::Permanent).map(|error| error.to_string());
+        let facts = Facts { offered, surroundings: seen.surroundings, mounted, unfit };
         Ok(Sighting { state: seen.state, instance: seen.instance, delivered, facts })
     }
 

@@ -47,4 +47,6 @@ pub struct Facts {
     pub surroundings: Option<Surroundings>,
     /// How its file is seen from inside.
     pub mounted: Mounted,
+    /// Why its file could not be written, for a reason that stays.
+    pub unfit: Option<String>,
 }

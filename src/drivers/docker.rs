@@ -15,6 +15,8 @@
 //! | another life of the same container | nothing: the life it was to end has ended |
 //! | another container under the name | refuses (`Foreign`) |
 //!
+//! How a running container is told to read its credential again: `docker/reload.rs`.
+//!
 //! A call that is not answered in time goes on in the engine; its outcome is in doubt, and only a look tells.
 //! `call_timeout` is counted on top of the time the container is given to end.
 //!
@@ -25,20 +27,23 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
 use bollard::query_parameters::RestartContainerOptionsBuilder;
 
 mod calls;
 mod client;
+mod container;
 mod events;
 pub mod logs;
+mod news;
 mod ready;
+mod reload;
 pub mod workshop;
 
 pub use client::{DockerHost, DockerHostError};
 
 use self::calls::call;
 use self::client::Engine;
+use self::container::Container;
 use self::events::Follower;
 use crate::domain::{AgentName, Instance, RuntimeState};
 use crate::ports::Pending;
@@ -49,9 +54,6 @@ use crate::telemetry::Telemetry;
 /// What the engine gives a container to end by itself if neither it nor the order says otherwise.
 const ENGINE_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The start time the engine shows for a container that was never started.
-const NEVER: &str = "0001-01-01T00:00:00Z";
-
 /// Agents that are containers of one engine.
 pub struct DockerRuntime {
     engine: Engine,
@@ -60,17 +62,6 @@ pub struct DockerRuntime {
     clock: Arc<dyn Clock>,
     follower: tokio::sync::Mutex<Follower>,
     telemetry: Telemetry,
-}
-
-/// What a look at a container shows us.
-struct Container {
-    id: String,
-    running: bool,
-    restarting: bool,
-    paused: bool,
-    started_at: Option<String>,
-    health: Option<HealthStatusEnum>,
-    stop_timeout: Option<Duration>,
 }
 
 impl DockerRuntime {
@@ -145,14 +136,19 @@ impl DockerRuntime {
     }
 
     /// The container an order is about, if the name still belongs to it.
-    async fn subject_of(&self, order: &StartOrder<'_>) -> Result<Container, RuntimeError> {
-        let container = self.inspect(order.agent, order.call_timeout).await?;
-        if let Some(before) = order.before
-            && before.id != container.id
+    async fn subject_of(
+        &self,
+        agent: &AgentName,
+        life: Option<&Instance>,
+        deadline: Duration,
+    ) -> Result<Container, RuntimeError> {
+        let container = self.inspect(agent, deadline).await?;
+        if let Some(life) = life
+            && life.id != container.id
         {
             let why =
-                format!("the name belongs to {} now, the order was about {}", short(&container.id), short(&before.id));
-            return Err(RuntimeError::Foreign { agent: order.agent.clone(), why });
+                format!("the name belongs to {} now, the order was about {}", short(&container.id), short(&life.id));
+            return Err(RuntimeError::Foreign { agent: agent.clone(), why });
         }
         Ok(container)
     }
@@ -174,35 +170,6 @@ impl DockerRuntime {
     }
 }
 
-impl Container {
-    fn read(found: ContainerInspectResponse) -> Option<Self> {
-        let state = found.state?;
-        Some(Self {
-            id: found.id.filter(|id| !id.is_empty())?,
-            running: state.running.unwrap_or(false),
-            restarting: state.restarting.unwrap_or(false),
-            paused: state.paused.unwrap_or(false),
-            started_at: state.started_at.filter(|at| !at.is_empty() && at != NEVER),
-            health: state.health.and_then(|health| health.status),
-            stop_timeout: found
-                .config
-                .and_then(|config| config.stop_timeout)
-                .and_then(|seconds| u64::try_from(seconds).ok())
-                .map(Duration::from_secs),
-        })
-    }
-
-    fn seen(self) -> Seen {
-        let state = if self.running { RuntimeState::Running } else { RuntimeState::Stopped };
-        let id = self.id;
-        Seen::of(state, self.started_at.map(|started_at| Instance { id, started_at }))
-    }
-
-    fn is_another_life_than(&self, before: &Instance) -> bool {
-        self.started_at.as_ref() != Some(&before.started_at)
-    }
-}
-
 impl Runtime for DockerRuntime {
     fn look<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Seen, RuntimeError>> {
         Box::pin(async move {
@@ -216,7 +183,7 @@ impl Runtime for DockerRuntime {
 
     fn restart<'a>(&'a self, order: StartOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
         Box::pin(async move {
-            let container = self.subject_of(&order).await?;
+            let container = self.subject_of(order.agent, order.before, order.call_timeout).await?;
             if order.before.is_some_and(|before| container.is_another_life_than(before)) {
                 return Ok(());
             }
@@ -230,14 +197,13 @@ impl Runtime for DockerRuntime {
 
     fn start<'a>(&'a self, order: StartOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
         Box::pin(async move {
-            let container = self.subject_of(&order).await?;
+            let container = self.subject_of(order.agent, order.before, order.call_timeout).await?;
             if container.running { Ok(()) } else { self.start_it(&order, &container).await }
         })
     }
 
-    fn reload<'a>(&'a self, _: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
-        let why = "containers are restarted".to_owned();
-        Box::pin(std::future::ready(Err(RuntimeError::Refused { call: "reload", why })))
+    fn reload<'a>(&'a self, order: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
+        Box::pin(self.tell(order))
     }
 
     fn await_ready<'a>(

@@ -21,9 +21,12 @@
 //! | another life, begun for an earlier assignment | ends it too: its environment holds the old credential |
 //! | no life since the daemon began | starts one |
 //!
+//! A child that ends by itself is told as `Ended`; one that ends because it was told to is not. How a running one
+//! is told to read its credential again: `process/reload.rs`.
+//!
 //! Tests: in the files below, `tests/runtime_conformance.rs`, `tests/runtime_conformance/process_children.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,28 +36,32 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::Pid;
 use secrecy::ExposeSecret;
-use tokio::sync::Notify;
 
 mod left_overs;
 mod life;
 mod maker;
+mod notices;
 mod output;
 mod record;
+mod reload;
 mod table;
 
 pub use left_overs::{LeftOver, Recovered};
 pub use maker::Maker;
 pub use output::{LINE_MAX, OutputSink, OutputStream};
 
-use self::life::{Ears, Life, Stage};
+use self::life::{Ears, Life, News, Stage};
+use self::notices::Notices;
 use self::record::Records;
 use crate::domain::{AgentName, RuntimeState};
 use crate::ports::Pending;
 use crate::ports::clock::Clock;
-use crate::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
+use crate::ports::runtime::{Ended, Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
 
 /// The variables of the daemon that a child gets too.
 pub const INHERITED: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "USER"];
+
+const NO_COMMAND: &str = "the command is empty";
 
 const AGENT_VARIABLE: &str = "SWITCHMAN_AGENT";
 const OWNER_VARIABLE: &str = "SWITCHMAN_OWNER";
@@ -126,29 +133,6 @@ struct Slot {
 impl Slot {
     fn life(&self) -> Option<Arc<Life>> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Who is to be looked at: each agent at most once, so it is bounded by their number.
-#[derive(Default)]
-struct Notices {
-    changed: Mutex<BTreeSet<AgentName>>,
-    wake: Notify,
-}
-
-impl Notices {
-    fn post(&self, agent: &AgentName) {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(agent.clone());
-        self.wake.notify_one();
-    }
-
-    async fn next(&self) -> AgentName {
-        loop {
-            if let Some(agent) = self.changed.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
-                return agent;
-            }
-            self.wake.notified().await;
-        }
     }
 }
 
@@ -242,18 +226,26 @@ impl ProcessRuntime {
 
     fn ears(&self, agent: &AgentName) -> Ears {
         let (notices, records, name) = (self.notices.clone(), self.records.clone(), agent.clone());
-        let changed = Box::new(move |stage: Stage, pid: Pid| {
-            if stage == Stage::Gone {
-                records.forget(name.as_str(), &pid.to_string());
+        let clock = self.clock.clone();
+        let told = Box::new(move |news: News, pid: Pid| {
+            let id = pid.to_string();
+            match news {
+                News::EndedByItself(exit_code) => {
+                    let at = Some(clock.now().wall);
+                    // Nobody tells a parent that its child's end was for want of memory.
+                    return notices.post_end(Ended { agent: name.clone(), id, exit_code, was_oom: false, at });
+                }
+                News::EndedAsTold => {}
+                News::Gone => records.forget(name.as_str(), &id),
             }
             notices.post(&name);
         });
-        Ears { agent: agent.clone(), sink: self.sink.clone(), clock: self.clock.clone(), changed }
+        Ears { agent: agent.clone(), sink: self.sink.clone(), clock: self.clock.clone(), told }
     }
 
-    fn command(&self, spec: &ProcessSpec, order: &StartOrder<'_>) -> Result<Command, RuntimeError> {
-        let refuse = |why: &str| RuntimeError::Refused { call: "start", why: why.to_owned() };
-        let (program, arguments) = spec.command.split_first().ok_or_else(|| refuse("the command is empty"))?;
+    /// A command where the agent runs, with what is in its environment whatever it runs on. `None` if it is empty.
+    fn bare_command(&self, agent: &AgentName, spec: &ProcessSpec, command: &[String]) -> Option<Command> {
+        let (program, arguments) = command.split_first()?;
         let mut command = Command::new(program);
         command.args(arguments).env_clear();
         if let Some(dir) = &spec.dir {
@@ -261,14 +253,19 @@ impl ProcessRuntime {
         }
         let inherited = INHERITED.iter().filter_map(|name| self.settings.environment.get_key_value(*name));
         command.envs(inherited).envs(&spec.env);
-        command
-            .env(AGENT_VARIABLE, order.agent.as_str())
-            .env("SWITCHMAN_SUBSCRIPTION", order.subscription.as_str())
-            .env("SWITCHMAN_GENERATION", order.generation.to_string())
-            .env(OWNER_VARIABLE, &self.settings.owner);
+        command.env(AGENT_VARIABLE, agent.as_str()).env(OWNER_VARIABLE, &self.settings.owner);
         if let Some(socket) = &self.settings.socket {
             command.env("SWITCHMAN_SOCKET", socket);
         }
+        Some(command)
+    }
+
+    fn command(&self, spec: &ProcessSpec, order: &StartOrder<'_>) -> Result<Command, RuntimeError> {
+        let refuse = |why: &str| RuntimeError::Refused { call: "start", why: why.to_owned() };
+        let mut command = self.bare_command(order.agent, spec, &spec.command).ok_or_else(|| refuse(NO_COMMAND))?;
+        command
+            .env("SWITCHMAN_SUBSCRIPTION", order.subscription.as_str())
+            .env("SWITCHMAN_GENERATION", order.generation.to_string());
         if let CredentialPlace::Variable(name) = &spec.credential {
             let credential = order.credential.ok_or_else(|| refuse("the order brings no credential"))?;
             command.env(name, credential.expose_secret());
@@ -331,9 +328,8 @@ impl Runtime for ProcessRuntime {
         })
     }
 
-    fn reload<'a>(&'a self, _: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
-        let why = "processes are restarted".to_owned();
-        Box::pin(std::future::ready(Err(RuntimeError::Refused { call: "reload", why })))
+    fn reload<'a>(&'a self, order: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
+        Box::pin(self.tell(order))
     }
 
     fn await_ready<'a>(
@@ -353,7 +349,7 @@ impl Runtime for ProcessRuntime {
     }
 
     fn next_event(&self) -> Pending<'_, RuntimeEvent> {
-        Box::pin(async move { RuntimeEvent::Changed(self.notices.next().await) })
+        Box::pin(self.notices.next())
     }
 
     fn shut_down(&self, grace: Duration) -> Pending<'_, ()> {

@@ -1,14 +1,18 @@
 //! Both runtimes behind one port: each agent's calls go to whatever runs it.
 //!
+//! A reload by HTTP is the same for both, so it is made here, after a look: the life the order names has to be the
+//! present one and to run; another life has read the credential at its start.
+//!
 //! It must not hold state of its own; `next_event` may be dropped at any time, as may those it listens to.
 //!
-//! Tests: below.
+//! Tests: below, `tests/runtime_conformance/reload_posts.rs`.
 
 use std::time::Duration;
 
 use super::docker::DockerRuntime;
 use super::process::ProcessRuntime;
-use crate::domain::AgentName;
+use super::reload_http;
+use crate::domain::{AgentName, Reload, RuntimeState};
 use crate::ports::Pending;
 use crate::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
 
@@ -30,6 +34,26 @@ impl Runtimes {
             (_, Some(process)) if process.knows(agent) => Ok(process),
             (Some(docker), _) if docker.knows(agent) => Ok(docker),
             _ => Err(RuntimeError::Missing(agent.clone())),
+        }
+    }
+}
+
+impl Runtimes {
+    async fn post(&self, order: &ReloadOrder<'_>, address: &str) -> Result<(), RuntimeError> {
+        let seen = self.of(order.agent)?.look(order.agent).await?;
+        let is_process = self.process.as_ref().is_some_and(|process| process.knows(order.agent));
+        match (seen.state, seen.instance) {
+            (RuntimeState::Missing, _) => Err(RuntimeError::Missing(order.agent.clone())),
+            // Each life of a process has an id of its own; a container keeps its id for all of its lives.
+            (_, Some(present)) if present.id != order.life.id && !is_process => {
+                let why = "the name belongs to another container now".to_owned();
+                Err(RuntimeError::Foreign { agent: order.agent.clone(), why })
+            }
+            (_, Some(present)) if present != *order.life => Ok(()),
+            (RuntimeState::Running, Some(_)) => reload_http::post(address, order.call_timeout).await,
+            (RuntimeState::Running | RuntimeState::Stopped | RuntimeState::Unknown, _) => {
+                Err(RuntimeError::Refused { call: "reload", why: "the agent is not running".to_owned() })
+            }
         }
     }
 }
@@ -61,7 +85,12 @@ impl Runtime for Runtimes {
     }
 
     fn reload<'a>(&'a self, order: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
-        Box::pin(async move { self.of(order.agent)?.reload(order).await })
+        Box::pin(async move {
+            match order.by {
+                Reload::Signal(_) | Reload::Exec(_) => self.of(order.agent)?.reload(order).await,
+                Reload::Http(address) => self.post(&order, address).await,
+            }
+        })
     }
 
     fn await_ready<'a>(

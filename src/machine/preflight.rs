@@ -14,7 +14,7 @@ use crate::domain::{Apply, Facts, Format, Mounted, SubscriptionType, Tool};
 #[must_use]
 pub fn hindrances(policy: &Policy, kind: Option<SubscriptionType>, facts: &Facts) -> Vec<String> {
     let Some(file) = &policy.file else { return Vec::new() };
-    let mut found: Vec<String> = mount(file, facts.mounted).into_iter().collect();
+    let mut found: Vec<String> = facts.unfit.iter().cloned().chain(mount(file, facts.mounted)).collect();
     let kind = kind.unwrap_or(SubscriptionType::SetupToken);
     let set = facts.surroundings.as_ref().map_or(&[][..], |around| &around.variables);
     let stronger = stronger_variables(policy.tool, kind, file.format).iter();

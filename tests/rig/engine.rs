@@ -2,17 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
 };
+use futures_util::StreamExt;
 use switchman::drivers::docker::DockerHost;
 
-use super::image::{LABEL, image};
+use super::image::{LABEL, image, image_of};
 use super::program::agent_program;
 
 /// Where the engine is that tests use.
@@ -37,6 +38,14 @@ pub(crate) struct Shape {
     /// The health check says healthy while this path exists in the container.
     pub(crate) healthy_if: Option<&'static str>,
     pub(crate) stop_timeout_s: Option<i64>,
+    /// Runs this shell script instead of the agent program.
+    pub(crate) script: Option<&'static str>,
+    /// The variables configured in it, as `NAME=value`.
+    pub(crate) variables: Vec<String>,
+    pub(crate) labels: Vec<(&'static str, String)>,
+    /// A directory in memory is mounted there.
+    pub(crate) tmpfs: Option<&'static str>,
+    pub(crate) memory_bytes: Option<i64>,
 }
 
 /// A name that no other test uses.
@@ -78,16 +87,26 @@ impl TestEngine {
             retries: Some(1),
             ..HealthConfig::default()
         });
+        let (image, command) = if let Some(script) = shape.script {
+            (self.shell_image().await, ["/bin/sh", "-c", script].map(str::to_owned).to_vec())
+        } else {
+            let command = std::iter::once("/agent".to_owned()).chain(shape.arguments.clone()).collect();
+            (self.image.clone(), command)
+        };
+        let labels = shape.labels.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
         let body = ContainerCreateBody {
-            image: Some(self.image.clone()),
-            cmd: Some(std::iter::once("/agent".to_owned()).chain(shape.arguments.clone()).collect()),
-            labels: Some([(LABEL.to_owned(), "1".to_owned())].into()),
+            image: Some(image),
+            cmd: Some(command),
+            env: Some(shape.variables.clone()),
+            labels: Some(labels.chain([(LABEL.to_owned(), "1".to_owned())]).collect()),
             network_disabled: Some(true),
             healthcheck,
             stop_timeout: shape.stop_timeout_s,
             host_config: Some(HostConfig {
                 binds: Some(shape.binds.iter().map(bind).collect()),
                 network_mode: Some("none".to_owned()),
+                tmpfs: shape.tmpfs.map(|path| [(path.to_owned(), String::new())].into()),
+                memory: shape.memory_bytes,
                 ..HostConfig::default()
             }),
             ..ContainerCreateBody::default()
@@ -95,6 +114,19 @@ impl TestEngine {
         let options = CreateContainerOptionsBuilder::default().name(name).build();
         self.names.push(name.to_owned());
         self.client.create_container(Some(options), body).await.expect("create a container");
+    }
+
+    /// The shell of this machine and the one program that a script needs to wait.
+    async fn shell_image(&self) -> String {
+        let programs = ["/bin/sh", "/bin/sleep"].map(|path| (Path::new(path), path));
+        image_of(&self.client, "switchman-test-shell", &programs).await
+    }
+
+    /// What the container has printed so far.
+    pub(crate) async fn printed(&self, name: &str) -> String {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).build();
+        let lines = self.client.logs(name, Some(options));
+        lines.map(|line| line.expect("read what a container printed").to_string()).collect().await
     }
 
     pub(crate) async fn remove(&self, name: &str) {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -16,10 +17,24 @@ pub(crate) const LABEL: &str = "switchman.test";
 /// An image that holds the agent program and what it is linked with, and nothing else. Its name tells the
 /// content, so it is made once per build of the program.
 pub(crate) async fn image(client: &Docker, program: &Path) -> String {
-    let content = std::fs::read(program).unwrap();
-    let digest: String =
-        Sha256::digest(&content).iter().take(6).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-    let name = format!("switchman-test-agent:{digest}");
+    image_of(client, "switchman-test-agent", &[(program, "/agent")]).await
+}
+
+/// An image that holds these programs, each under its path in the image, and what they are linked with.
+pub(crate) async fn image_of(client: &Docker, repository: &str, programs: &[(&Path, &str)]) -> String {
+    let mut digest = Sha256::new();
+    let mut files = BTreeMap::new();
+    for (program, path) in programs {
+        let content = std::fs::read(program).unwrap();
+        digest.update(&content);
+        files.insert(PathBuf::from(path), content);
+        for library in libraries(program) {
+            let content = std::fs::read(&library).unwrap();
+            files.insert(library, content);
+        }
+    }
+    let digest: String = digest.finalize().iter().take(6).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let name = format!("{repository}:{digest}");
     // Tests run side by side; one imports and the others find it done.
     let lock = std::fs::File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("image.lock")).unwrap();
     lock.lock().unwrap();
@@ -27,14 +42,13 @@ pub(crate) async fn image(client: &Docker, program: &Path) -> String {
         return name;
     }
     let mut archive = Vec::new();
-    add_file(&mut archive, Path::new("/agent"), &content);
-    for library in libraries(program) {
-        add_file(&mut archive, &library, &std::fs::read(&library).unwrap());
+    for (path, content) in &files {
+        add_file(&mut archive, path, content);
     }
     archive.extend([0; 1024]);
     let options = CreateImageOptionsBuilder::default()
         .from_src("-")
-        .repo("switchman-test-agent")
+        .repo(repository)
         .tag(&digest)
         .changes(vec![format!("LABEL {LABEL}=1")])
         .build();

@@ -13,14 +13,14 @@ use super::engine::{Shape, TestEngine, fresh_name, host};
 use super::program::{PATIENCE, command, eventually};
 use super::{CALL, Orders, one};
 
-struct Container {
-    engine: TestEngine,
-    name: String,
-    docker: DockerRuntime,
+pub(crate) struct Container {
+    pub(crate) engine: TestEngine,
+    pub(crate) name: String,
+    pub(crate) docker: DockerRuntime,
 }
 
 impl Container {
-    async fn new(shape: &Shape) -> Self {
+    pub(crate) async fn new(shape: &Shape) -> Self {
         let mut engine = TestEngine::new().await;
         let name = fresh_name("one");
         engine.create(&name, shape).await;
@@ -29,13 +29,24 @@ impl Container {
         Self { engine, name, docker }
     }
 
-    async fn started(&self) -> Instance {
+    pub(crate) async fn started(&self) -> Instance {
         self.docker.start(Orders::new().about(&one(), None)).await.unwrap();
         self.look().await.instance.unwrap()
     }
 
-    async fn look(&self) -> Seen {
+    /// For what may have ended before it can be looked at.
+    pub(crate) async fn started_and_perhaps_ended(&self) {
+        self.docker.start(Orders::new().about(&one(), None)).await.unwrap();
+    }
+
+    pub(crate) async fn look(&self) -> Seen {
         self.docker.look(&one()).await.unwrap()
+    }
+
+    /// Resolves when it has printed this line.
+    pub(crate) async fn prints(&self, line: &str) {
+        let is_printed = async || self.engine.printed(&self.name).await.lines().any(|said| said == line).then_some(());
+        eventually("the container prints it", is_printed).await;
     }
 
     async fn restart(&self, before: &Instance) -> Result<(), RuntimeError> {
@@ -64,7 +75,7 @@ async fn another_container_under_the_name_is_left_alone() {
     assert_eq!(container.look().await.state, RuntimeState::Missing);
     container.engine.create(&container.name.clone(), &Shape::default()).await;
     let other = container.look().await;
-    assert_eq!(other, Seen::of(RuntimeState::Stopped, None));
+    assert_eq!((other.state, other.instance.clone()), (RuntimeState::Stopped, None));
     for result in
         [container.restart(&before).await, container.docker.start(Orders::new().about(&one(), Some(&before))).await]
     {
@@ -163,6 +174,26 @@ async fn an_order_that_outlives_its_time_is_in_doubt_and_goes_on_in_the_engine()
     assert!(given_up.is_err());
     let is_another = async || (container.look().await.instance.as_ref() != Some(&before)).then_some(());
     eventually("the engine restarts it all the same", is_another).await;
+}
+
+#[tokio::test]
+async fn a_removal_while_a_restart_waits_leaves_nothing_and_nothing_is_made_again() {
+    let script = "trap 'echo asked' TERM; echo up; while :; do sleep 0.02; done";
+    let container = Container::new(&Shape { script: Some(script), ..Shape::default() }).await;
+    let before = container.started().await;
+    container.prints("up").await;
+    let (orders, agent) = (Orders::new(), one());
+    let mut order = orders.about(&agent, Some(&before));
+    order.grace = Some(Duration::from_secs(60));
+    let removal = async {
+        container.prints("asked").await;
+        container.engine.remove(&container.name).await;
+    };
+    let (restarted, ()) = tokio::join!(container.docker.restart(order), removal);
+    let error = restarted.unwrap_err();
+    assert!(matches!(error, RuntimeError::Unknown { .. } | RuntimeError::Missing(_)), "{error}");
+    assert_eq!(container.look().await, Seen::of(RuntimeState::Missing, None));
+    assert!(matches!(container.restart(&before).await, Err(RuntimeError::Missing(_))));
 }
 
 #[tokio::test]

@@ -1,149 +1,17 @@
-//! An engine that fails to order: what each answer, and none, means to us. It speaks just enough HTTP.
+//! An engine that fails to order: what each answer, and none, means to us.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use switchman::domain::{Disposition, Instance, RuntimeState};
+use switchman::domain::{Disposition, RuntimeState};
 use switchman::drivers::docker::{DockerHost, DockerRuntime};
 use switchman::drivers::system_clock::SystemClock;
-use switchman::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent, Seen};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use switchman::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent};
 
 use super::program::PATIENCE;
+use super::scripted_engine::{CALL, Engine, RUNS, Reply, STANDS, before, outcome, sort};
 use super::{Orders, one};
-
-const CALL: Duration = Duration::from_millis(300);
-const RUNS: &str =
-    r#"{"Id":"c1","Name":"/box","State":{"Running":true,"StartedAt":"2026-11-01T10:00:00.1Z"},"Config":{}}"#;
-const STANDS: &str =
-    r#"{"Id":"c1","Name":"/box","State":{"Running":false,"StartedAt":"2026-11-01T10:00:00.1Z"},"Config":{}}"#;
-
-/// What the engine does with a request.
-#[derive(Debug, Clone)]
-enum Reply {
-    Answer(u16, &'static str),
-    /// Reads the request and closes the connection.
-    Drop,
-    /// Reads the request and says nothing.
-    Hang,
-    /// Sends a head and half a body, and says nothing more.
-    HalfABody,
-    /// Sends this much of a stream, and then nothing until it is closed.
-    Stream(&'static str),
-}
-
-type Script = Arc<Mutex<BTreeMap<&'static str, Reply>>>;
-
-/// Answers by the last part of the path: `json`, `start`, `restart`, `_ping`, `events`.
-struct Engine {
-    folder: tempfile::TempDir,
-    script: Script,
-    seen: Arc<Mutex<Vec<String>>>,
-    serving: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl Engine {
-    fn absent() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), script: Script::default(), seen: Arc::default(), serving: None }
-    }
-
-    fn new(script: &[(&'static str, Reply)]) -> Self {
-        let mut engine = Self::absent();
-        engine.script.lock().unwrap().extend(script.iter().cloned());
-        engine.come_up();
-        engine
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("docker.sock")
-    }
-
-    fn come_up(&mut self) {
-        let listener = UnixListener::bind(self.socket()).unwrap();
-        let (script, seen) = (self.script.clone(), self.seen.clone());
-        self.serving = Some(tokio::spawn(async move {
-            let mut connections = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, script.clone(), seen.clone()));
-            }
-        }));
-    }
-
-    /// Closes every connection and takes the socket away.
-    async fn go_down(&mut self) {
-        let serving = self.serving.take().unwrap();
-        serving.abort();
-        assert!(serving.await.unwrap_err().is_cancelled());
-        std::fs::remove_file(self.socket()).unwrap();
-    }
-
-    fn runtime(&self) -> DockerRuntime {
-        let names = BTreeMap::from([(one(), "box".to_owned())]);
-        let host = DockerHost::Unix(self.socket().display().to_string());
-        DockerRuntime::new(host, names, CALL, Arc::new(SystemClock::new()))
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
-    }
-}
-
-async fn serve(mut stream: UnixStream, script: Script, seen: Arc<Mutex<Vec<String>>>) {
-    let mut request = Vec::new();
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
-            return;
-        }
-    }
-    let text = String::from_utf8_lossy(&request).into_owned();
-    let line = text.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
-    let path = line.split([' ', '?']).nth(1).unwrap_or_default();
-    let call = path.rsplit('/').next().unwrap_or_default().to_owned();
-    seen.lock().unwrap().push(line);
-    let reply = script.lock().unwrap().get(call.as_str()).cloned();
-    let head = |status: u16, length: usize| {
-        format!("HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
-    };
-    let text = match reply.unwrap_or(Reply::Answer(404, r#"{"message":"page not found"}"#)) {
-        Reply::Answer(304, _) => "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned(),
-        Reply::Answer(204, _) => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
-        Reply::Answer(status, body) => head(status, body.len()) + body,
-        Reply::Drop => return,
-        Reply::Hang => String::new(),
-        Reply::HalfABody => head(200, 500) + r#"{"Id":"#,
-        Reply::Stream(body) => {
-            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n", body.len())
-        }
-    };
-    let ends = text.contains("Content-Length") && !text.ends_with(r#"{"Id":"#) || text.starts_with("HTTP/1.1 304 ");
-    let _gone = stream.write_all(text.as_bytes()).await.is_err();
-    if !ends && !text.starts_with("HTTP/1.1 204 ") {
-        std::future::pending::<()>().await;
-    }
-}
-
-fn before() -> Instance {
-    Instance { id: "c1".to_owned(), started_at: "2026-11-01T10:00:00.1Z".to_owned() }
-}
-
-/// What a failed call is called, to compare by.
-fn sort(error: &RuntimeError) -> &'static str {
-    match error {
-        RuntimeError::Unreachable(_) => "unreachable",
-        RuntimeError::Timeout { .. } => "timeout",
-        RuntimeError::Unknown { .. } => "unknown",
-        RuntimeError::Missing(_) => "missing",
-        RuntimeError::Foreign { .. } => "foreign",
-        RuntimeError::Refused { .. } => "refused",
-    }
-}
-
-fn outcome<T>(result: Result<T, RuntimeError>) -> &'static str {
-    result.map_or_else(|error| sort(&error), |_| "ok")
-}
 
 #[tokio::test]
 async fn every_answer_to_an_order_has_its_meaning() {
@@ -257,9 +125,10 @@ async fn an_engine_that_comes_goes_and_comes_is_told_each_time_once() {
     let runtime = engine.runtime();
     let next = async || tokio::time::timeout(PATIENCE, runtime.next_event()).await.unwrap();
     assert!(matches!(next().await, RuntimeEvent::EngineLost(why) if why.contains("docker.sock")));
-    let event = concat!(r#"{"Type":"container","Action":"die","Actor":{"ID":"c1","Attributes":{"name":"box"}}}"#, "\n");
-    let script = [("_ping", Reply::Answer(200, "OK")), ("events", Reply::Stream(event))];
-    engine.script.lock().unwrap().extend(script);
+    let event =
+        concat!(r#"{"Type":"container","Action":"start","Actor":{"ID":"c1","Attributes":{"name":"box"}}}"#, "\n");
+    engine.answers("_ping", Reply::Answer(200, "OK"));
+    engine.answers("events", Reply::Stream(event));
     engine.come_up();
     assert_eq!(next().await, RuntimeEvent::EngineBack);
     assert_eq!(next().await, RuntimeEvent::Changed(one()));
@@ -312,6 +181,21 @@ async fn a_name_that_is_none_reaches_no_engine() {
 }
 
 #[tokio::test]
+async fn what_was_seen_running_is_not_ready_even_if_the_last_look_fails() {
+    const STARTING: &str = r#"{"Id":"c1","Name":"/box","Config":{},"State":{"Running":true,
+        "StartedAt":"2026-11-01T10:00:00.1Z","Health":{"Status":"starting"}}}"#;
+    let engine = Engine::new(&[("json", Reply::Answer(200, STARTING))]);
+    let (runtime, agent) = (engine.runtime(), one());
+    let waiting = runtime.await_ready(&agent, Duration::from_millis(700));
+    let failing = async {
+        super::program::eventually("it was asked", async || (!engine.requests().is_empty()).then_some(())).await;
+        engine.answers("json", Reply::Answer(500, ""));
+    };
+    let (ready, ()) = tokio::join!(waiting, failing);
+    assert_eq!(ready.unwrap(), Readiness::NotReady);
+}
+
+#[tokio::test]
 async fn readiness_outwaits_an_engine_that_fails_for_a_while() {
     let engine = Engine::new(&[("json", Reply::Answer(500, ""))]);
     let runtime = engine.runtime();
@@ -319,9 +203,80 @@ async fn readiness_outwaits_an_engine_that_fails_for_a_while() {
     let waiting = runtime.await_ready(&agent, PATIENCE);
     let mending = async {
         super::program::eventually("it was asked twice", async || (engine.requests().len() >= 2).then_some(())).await;
-        engine.script.lock().unwrap().insert("json", Reply::Answer(200, RUNS));
+        engine.answers("json", Reply::Answer(200, RUNS));
     };
     let (ready, ()) = tokio::join!(waiting, mending);
     assert_eq!(ready.unwrap(), Readiness::Ready);
-    assert_eq!(runtime.look(&one()).await.unwrap(), Seen::of(RuntimeState::Running, Some(before())));
+    let seen = runtime.look(&one()).await.unwrap();
+    assert_eq!((seen.state, seen.instance), (RuntimeState::Running, Some(before())));
+}
+
+#[tokio::test]
+async fn a_restart_that_races_a_removal_is_in_doubt_and_a_look_ends_the_doubt() {
+    for status in [409, 500] {
+        let said = Reply::Answer(status, r#"{"message":"removal of container c1 is already in progress"}"#);
+        let engine = Engine::new(&[("json", Reply::Answer(200, RUNS)), ("restart", said)]);
+        let runtime = engine.runtime();
+        let orders = Orders::new();
+        let error = runtime.restart(orders.about(&one(), Some(&before()))).await.unwrap_err();
+        assert_eq!(error.disposition(), Disposition::InDoubt, "{error}");
+        engine.answers("json", Reply::Answer(404, r#"{"message":"no such container"}"#));
+        assert_eq!(runtime.look(&one()).await.unwrap().state, RuntimeState::Missing);
+        let again = runtime.restart(orders.about(&one(), Some(&before()))).await;
+        assert_eq!(outcome(again), "missing");
+        let restarts = engine.requests().iter().filter(|request| request.contains("/restart")).count();
+        assert_eq!(restarts, 1);
+    }
+}
+
+/// The life that follows `before`.
+const RUNS_AGAIN: &str =
+    r#"{"Id":"c1","Name":"/box","State":{"Running":true,"StartedAt":"2026-11-01T10:00:20Z"},"Config":{}}"#;
+
+#[tokio::test]
+async fn an_engine_that_ends_in_a_restart_leaves_the_container_standing_and_the_same_order_starts_it_once() {
+    let mut engine =
+        Engine::new(&[("json", Reply::Answer(200, RUNS)), ("restart", Reply::Answer(500, r#"{"message":"ends"}"#))]);
+    let (runtime, orders, agent, before) = (engine.runtime(), Orders::new(), one(), before());
+    assert_eq!(outcome(runtime.restart(orders.about(&agent, Some(&before))).await), "unknown");
+    engine.go_down().await;
+    assert_eq!(outcome(runtime.restart(orders.about(&agent, Some(&before))).await), "unreachable");
+    engine.answers("json", Reply::Answer(200, STANDS));
+    engine.answers("start", Reply::Answer(204, ""));
+    engine.come_up();
+    runtime.restart(orders.about(&agent, Some(&before))).await.unwrap();
+    engine.answers("json", Reply::Answer(200, RUNS_AGAIN));
+    runtime.restart(orders.about(&agent, Some(&before))).await.unwrap();
+    let changes: Vec<_> = engine.requests().into_iter().filter(|request| request.starts_with("POST")).collect();
+    assert_eq!(changes, ["POST /containers/c1/restart?t=2", "POST /containers/c1/start"]);
+}
+
+#[tokio::test]
+async fn an_engine_that_goes_without_an_answer_and_did_nothing_gets_the_order_again() {
+    let engine = Engine::new(&[("json", Reply::Answer(200, RUNS)), ("restart", Reply::Drop)]);
+    let (runtime, orders, agent, before) = (engine.runtime(), Orders::new(), one(), before());
+    assert_eq!(outcome(runtime.restart(orders.about(&agent, Some(&before))).await), "unknown");
+    engine.answers("restart", Reply::Answer(204, ""));
+    runtime.restart(orders.about(&agent, Some(&before))).await.unwrap();
+    engine.answers("json", Reply::Answer(200, RUNS_AGAIN));
+    runtime.restart(orders.about(&agent, Some(&before))).await.unwrap();
+    let restarts = engine.requests().iter().filter(|request| request.contains("/restart")).count();
+    assert_eq!(restarts, 2, "one without an answer, one that counts");
+}
+
+#[tokio::test]
+async fn a_deadline_is_counted_on_top_of_the_containers_own_stop_timeout() {
+    const PATIENT: &str = r#"{"Id":"c1","Name":"/box","State":{"Running":true,"StartedAt":"2026-11-01T10:00:00.1Z"},
+        "Config":{"StopTimeout":1}}"#;
+    let engine = Engine::new(&[("json", Reply::Answer(200, PATIENT)), ("restart", Reply::Hang)]);
+    let orders = Orders::new();
+    let (agent, before) = (one(), before());
+    let mut order = orders.about(&agent, Some(&before));
+    (order.grace, order.call_timeout) = (None, CALL);
+    let error = engine.runtime().restart(order).await.unwrap_err();
+    assert!(
+        matches!(error, RuntimeError::Timeout { call: "restart", after } if after == CALL + Duration::from_secs(1)),
+        "{error}"
+    );
+    assert!(!engine.requests()[1].contains("t="), "the engine knows the container's own");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use switchman::domain::{AgentName, RuntimeState};
 use switchman::drivers::fake::fault::{Fault, Gate};
 use switchman::drivers::fake::runtime::{Call, FakeWorld, Place};
-use switchman::ports::runtime::{Readiness, Runtime, RuntimeError, RuntimeEvent};
+use switchman::ports::runtime::{Ended, Readiness, Runtime, RuntimeError, RuntimeEvent, Surroundings};
 
 use super::{Orders, one};
 
@@ -89,4 +89,22 @@ async fn a_life_runs_on_what_was_delivered_when_it_began() {
     world.start(Orders::new().about(&by_environment, None)).await.unwrap();
     let credential = switchman::drivers::fingerprint::fingerprint(b"not-a-real-credential");
     assert_eq!(world.runs_on(&by_environment), Some(credential));
+}
+
+#[tokio::test]
+async fn what_happens_by_itself_is_told_and_what_surrounds_a_container_is_shown() {
+    let world = world();
+    let life = world.look(&one()).await.unwrap().instance.unwrap();
+    assert_eq!(world.next_event().await, RuntimeEvent::Changed(one()));
+    let surroundings = Surroundings { owner: Some("/var/lib/other".to_owned()), ..Surroundings::default() };
+    world.set_surroundings(&one(), surroundings.clone());
+    world.tell_health(&one(), false);
+    world.end_by_itself(&one(), 137, true);
+    world.end_by_itself(&one(), 1, false);
+    assert_eq!(world.next_event().await, RuntimeEvent::Health { agent: one(), is_healthy: false });
+    let ended = Ended { agent: one(), id: life.id, exit_code: Some(137), was_oom: true, at: None };
+    assert_eq!(world.next_event().await, RuntimeEvent::Ended(ended));
+    world.start_by_hand(&one());
+    assert_eq!(world.next_event().await, RuntimeEvent::Changed(one()), "what does not run does not end");
+    assert_eq!(world.look(&one()).await.unwrap().surroundings, Some(surroundings));
 }

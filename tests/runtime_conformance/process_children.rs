@@ -28,14 +28,14 @@ impl OutputSink for Listening {
     }
 }
 
-struct Children {
-    runtime: ProcessRuntime,
-    said: mpsc::UnboundedReceiver<String>,
+pub(crate) struct Children {
+    pub(crate) runtime: ProcessRuntime,
+    pub(crate) said: mpsc::UnboundedReceiver<String>,
 }
 
 impl Children {
     /// The agent "one" is this shell script.
-    fn of_script(state_dir: &Path, script: &str) -> Self {
+    pub(crate) fn of_script(state_dir: &Path, script: &str) -> Self {
         Self::of(state_dir, &["/bin/sh", "-c", script], CredentialPlace::Variable("THE_CREDENTIAL".to_owned()))
     }
 
@@ -59,17 +59,17 @@ impl Children {
         Self { runtime, said }
     }
 
-    async fn start_unlooked(&self) {
+    pub(crate) async fn start_unlooked(&self) {
         self.runtime.start(Orders::new().about(&one(), None)).await.unwrap();
     }
 
-    async fn start(&self) -> Instance {
+    pub(crate) async fn start(&self) -> Instance {
         self.start_unlooked().await;
         self.runtime.look(&one()).await.unwrap().instance.unwrap()
     }
 
     /// The next line that is a process id, on standard output.
-    async fn says_a_pid(&mut self) -> String {
+    pub(crate) async fn says_a_pid(&mut self) -> String {
         loop {
             let line = tokio::time::timeout(PATIENCE, self.said.recv()).await.unwrap().unwrap();
             if let Some(pid) = line.strip_prefix("Stdout: ").filter(|rest| rest.parse::<u32>().is_ok()) {
@@ -80,7 +80,7 @@ impl Children {
 }
 
 /// Not there, or only as a zombie that its new parent has not reaped.
-async fn ends(pid: &str) {
+pub(crate) async fn ends(pid: &str) {
     let stat = format!("/proc/{pid}/stat");
     let is_gone = async || match std::fs::read_to_string(&stat) {
         Ok(text) => text.contains(") Z ").then_some(()),

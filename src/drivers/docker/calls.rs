@@ -47,12 +47,21 @@ fn meaning(call: &'static str, agent: &AgentName, error: &Error) -> RuntimeError
         Error::DockerResponseServerError { status_code, message } => {
             RuntimeError::Unknown { call, why: format!("{status_code}: {}", one_line(message)) }
         }
-        other => RuntimeError::Unknown { call, why: in_full(other) },
+        other => RuntimeError::Unknown { call, why: in_words(other) },
+    }
+}
+
+/// An error of the client as one sentence. One about an answer that cannot be read quotes the place where the
+/// reading ended, and with a look that can be the value of a variable: it is not passed on.
+pub(super) fn in_words(error: &Error) -> String {
+    match error {
+        Error::JsonDataError { .. } | Error::JsonSerdeError { .. } => "the answer cannot be read".to_owned(),
+        other => in_full(other),
     }
 }
 
 /// An error with its causes, as one sentence.
-pub(super) fn in_full(error: &dyn std::error::Error) -> String {
+fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -1,12 +1,12 @@
 //! What the engine tells by itself, and whether it is there at all.
 //!
-//! It must not be believed: an event says "look at this agent", no more. The engine keeps few events and forgets
-//! them when it ends, so after every new connection the caller is told to look at everything.
+//! It must not be believed: whatever an event says, it also says "look at this agent". The engine keeps few events
+//! and forgets them when it ends, so after every new connection the caller is told to look at everything.
 //!
 //! ```text
 //!            ┌──────── ping answered: EngineBack ────────┐
 //!            │                                           ▼
-//!        ┌───┴────┐  ping not answered: EngineLost   ┌───────┐ event of ours: Changed
+//!        ┌───┴────┐  ping not answered: EngineLost   ┌───────┐ event of ours: news.rs
 //!   ────►│ Absent │◄─────────────────────────────────│ Follow│──┐
 //!        └───┬────┘◄── stream ended (told only if ───└───────┘◄─┘
 //!            └──┘        the next ping fails)
@@ -18,7 +18,11 @@
 //! A stream that is silent may be dead: its body has no timeout, so the engine is pinged beside it. The state
 //! lives here and not in the future, so a caller may drop the future at any time and lose nothing.
 //!
-//! Tests: `tests/runtime_conformance/docker_faults.rs`, `tests/runtime_conformance.rs`.
+//! Of a life that was killed the engine is asked once whether memory was wanted: where the kernel tells that by a
+//! channel of its own, it can come after the end, or not at all.
+//!
+//! Tests: `tests/runtime_conformance/docker_events.rs`, `tests/runtime_conformance/docker_faults.rs`,
+//! `tests/runtime_conformance.rs`.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -31,9 +35,10 @@ use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::{Stream, StreamExt};
 
 use super::DockerRuntime;
-use super::calls::in_full;
+use super::calls::in_words;
+use super::news::News;
 use crate::domain::{AgentName, Due};
-use crate::ports::runtime::RuntimeEvent;
+use crate::ports::runtime::{Ended, RuntimeEvent};
 
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT_MAX: Duration = Duration::from_secs(10);
@@ -41,6 +46,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A connection that ended sooner was no better than none: the waits go on growing.
 const GOOD_CONNECTION: Duration = Duration::from_secs(10);
+/// The exit code of what was killed, by whomever.
+const KILLED: i32 = 128 + 9;
 /// Events from so long before the connection are asked for, so that none falls between it and the ping.
 const OVERLAP: Duration = Duration::from_secs(2);
 
@@ -50,6 +57,12 @@ type Events = Pin<Box<dyn Stream<Item = Result<EventMessage, Error>> + Send>>;
 
 /// A ping under way: kept, so that it goes on when the caller comes back.
 type Ping = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// An end that is not told yet, and the question whether memory was wanted.
+struct Asked {
+    ended: Ended,
+    was_oom: Pin<Box<dyn Future<Output = bool> + Send>>,
+}
 
 enum Phase {
     Absent { retry: Option<Due> },
@@ -63,11 +76,13 @@ pub(super) struct Follower {
     /// Whether the caller has been told that the engine is lost.
     lost_told: bool,
     failures: u32,
+    news: News,
+    asked: Option<Asked>,
 }
 
 impl Default for Follower {
     fn default() -> Self {
-        Self { phase: Phase::Absent { retry: None }, lost_told: false, failures: 0 }
+        Self { phase: Phase::Absent { retry: None }, lost_told: false, failures: 0, news: News::default(), asked: None }
     }
 }
 
@@ -82,6 +97,12 @@ impl Follower {
     /// The next thing to tell.
     pub(super) async fn next(&mut self, docker: &DockerRuntime) -> RuntimeEvent {
         loop {
+            if let Some(asked) = &mut self.asked {
+                let was_oom = asked.was_oom.as_mut().await;
+                let ended = asked.ended.clone();
+                self.asked = None;
+                return RuntimeEvent::Ended(Ended { was_oom, ..ended });
+            }
             let told = match &mut self.phase {
                 Phase::Absent { retry } => {
                     if let Some(due) = *retry {
@@ -143,7 +164,16 @@ impl Follower {
                 self.failures = 0;
             }
             match heard {
-                Heard::Event(event) => return docker.agent_of(&event).map(RuntimeEvent::Changed),
+                Heard::Event(event) => {
+                    let told = docker.agent_of(&event).map(|agent| self.news.of(agent, &event));
+                    return match told {
+                        Some(RuntimeEvent::Ended(ended)) if ended.exit_code == Some(KILLED) && !ended.was_oom => {
+                            self.asked = Some(Asked { was_oom: docker.wanted_memory(&ended.id), ended });
+                            None
+                        }
+                        told => told,
+                    };
+                }
                 Heard::Silence => *ping = Some(docker.ping()),
                 Heard::Pinged(Ok(())) => (*ping, *next_ping) = (None, now.due_after(PING_EVERY)),
                 Heard::Pinged(Err(why)) => {
@@ -178,9 +208,21 @@ impl DockerRuntime {
         Box::pin(async move {
             match tokio::time::timeout(deadline, client?.ping()).await {
                 Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(format!("{host}: {}", in_full(&error))),
+                Ok(Err(error)) => Err(format!("{host}: {}", in_words(&error))),
                 Err(_) => Err(format!("{host}: no answer to a ping within {deadline:?}")),
             }
+        })
+    }
+
+    /// Whether the last life of this container wanted memory; no answer is a no. The next life begins without it.
+    fn wanted_memory(&self, id: &str) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let client = self.engine.client().ok().cloned();
+        let (id, deadline) = (id.to_owned(), self.call_timeout.min(PING_TIMEOUT_MAX));
+        Box::pin(async move {
+            let Some(client) = client else { return false };
+            let found = tokio::time::timeout(deadline, client.inspect_container(&id, None)).await;
+            let state = found.ok().and_then(Result::ok).and_then(|found| found.state);
+            state.and_then(|state| state.oom_killed) == Some(true)
         })
     }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use bollard::models::HealthStatusEnum;
 
-use super::{Container, DockerRuntime};
+use super::DockerRuntime;
+use super::container::Container;
 use crate::domain::AgentName;
 use crate::ports::runtime::{Readiness, RuntimeError};
 
@@ -27,20 +28,27 @@ impl DockerRuntime {
     ) -> Result<Readiness, RuntimeError> {
         let due = self.clock.now().due_after(timeout);
         let mut pause = FIRST_PAUSE;
+        let mut was_seen_running = false;
         loop {
             let left = due.remaining(self.clock.now());
             let look = self.inspect(agent, self.call_timeout.min(left.max(FIRST_PAUSE))).await;
-            let so_far = match look {
+            let trouble = match look {
                 Ok(container) if container.is_ready() => return Ok(Readiness::Ready),
                 Ok(container) if !container.running => return Ok(Readiness::NotRunning),
-                Ok(_) => Ok(Readiness::NotReady),
+                Ok(_) => {
+                    was_seen_running = true;
+                    None
+                }
                 Err(RuntimeError::Missing(_)) => return Ok(Readiness::Missing),
                 Err(error @ (RuntimeError::Foreign { .. } | RuntimeError::Refused { .. })) => return Err(error),
-                Err(error) => Err(error),
+                Err(error) => Some(error),
             };
             let left = due.remaining(self.clock.now());
             if left.is_zero() {
-                return so_far;
+                return match trouble {
+                    Some(error) if !was_seen_running => Err(error),
+                    Some(_) | None => Ok(Readiness::NotReady),
+                };
             }
             self.clock.sleep(pause.min(left)).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);

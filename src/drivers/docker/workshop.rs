@@ -30,7 +30,7 @@ use futures_util::TryStreamExt;
 
 mod archive;
 
-use super::calls::in_full;
+use super::calls::in_words;
 use super::client::{DockerHost, Engine};
 use crate::ports::clock::Clock;
 
@@ -116,7 +116,7 @@ impl Workshop {
         };
         let info = match tokio::time::timeout(CALL_TIMEOUT, client.info()).await {
             Ok(Ok(info)) => info,
-            Ok(Err(error)) => return Err(absent(in_full(&error))),
+            Ok(Err(error)) => return Err(absent(in_words(&error))),
             Err(_) => return Err(absent(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))),
         };
         let options = info.security_options.unwrap_or_default();
@@ -255,7 +255,7 @@ impl Workshop {
             }
             Ok(Err(error)) => Err(WorkshopError::Failed {
                 call: "remove what was made",
-                why: format!("{}: {}", thing.name, in_full(&error)),
+                why: format!("{}: {}", thing.name, in_words(&error)),
             }),
         }
     }
@@ -275,7 +275,7 @@ async fn call<T>(
 ) -> Result<T, WorkshopError> {
     let why = match tokio::time::timeout(deadline, work).await {
         Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => in_full(&error),
+        Ok(Err(error)) => in_words(&error),
         Err(_) => format!("no answer within {} s", deadline.as_secs()),
     };
     Err(WorkshopError::Failed { call: name, why })

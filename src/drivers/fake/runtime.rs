@@ -19,7 +19,11 @@ use crate::drivers::fingerprint::fingerprint;
 use crate::ports::Pending;
 use crate::ports::credentials::Login;
 use crate::ports::delivery::{Consignment, Delivery, DeliveryError, Found, FoundCredential};
-use crate::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
+use crate::ports::runtime::{
+    Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder, Surroundings,
+};
+
+mod happenings;
 
 /// The calls of both ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +87,7 @@ struct Container {
     started_at: Option<String>,
     is_running: bool,
     runs_on: Option<Fingerprint>,
+    surroundings: Option<Surroundings>,
 }
 
 /// A credential in its place.
@@ -132,10 +137,14 @@ impl State {
     fn look(&mut self, name: &AgentName) -> Result<Seen, RuntimeError> {
         Ok(match &self.agent(name)?.container {
             None => Seen::of(RuntimeState::Missing, None),
-            Some(container) => Seen::of(
-                if container.is_running { RuntimeState::Running } else { RuntimeState::Stopped },
-                container.started_at.clone().map(|started_at| Instance { id: container.id.clone(), started_at }),
-            ),
+            Some(container) => Seen {
+                state: if container.is_running { RuntimeState::Running } else { RuntimeState::Stopped },
+                instance: container
+                    .started_at
+                    .clone()
+                    .map(|started_at| Instance { id: container.id.clone(), started_at }),
+                surroundings: container.surroundings.clone(),
+            },
         })
     }
 
@@ -163,10 +172,18 @@ impl State {
     }
 
     /// The life goes on, with what lies in the file.
-    fn reload(&mut self, name: &AgentName) -> Result<(), RuntimeError> {
-        let file = self.agent(name)?.file.as_ref().map(|file| file.fingerprint.clone());
-        self.container(name)?.runs_on = file;
-        Ok(())
+    fn reload(&mut self, order: &Order) -> Result<(), RuntimeError> {
+        match self.subject_of(order)? {
+            (false, _) => Ok(()),
+            (true, false) => {
+                Err(RuntimeError::Refused { call: "reload", why: "the container is not running".to_owned() })
+            }
+            (true, true) => {
+                let file = self.agent(&order.agent)?.file.as_ref().map(|file| file.fingerprint.clone());
+                self.container(&order.agent)?.runs_on = file;
+                Ok(())
+            }
+        }
     }
 
     fn begin_ordered(&mut self, order: &Order) -> Result<(), RuntimeError> {
@@ -209,7 +226,7 @@ impl FakeWorld {
     pub fn add(&self, agent: &AgentName, place: Place) {
         let mut state = self.state();
         let id = state.next("container-");
-        let container = Some(Container { id, started_at: None, is_running: false, runs_on: None });
+        let container = Some(Container { id, started_at: None, is_running: false, runs_on: None, surroundings: None });
         let agent_state =
             Agent { place, container, file: None, readiness: Readiness::Ready, starts: 0, starts_ordered: 0 };
         state.agents.insert(agent.clone(), agent_state);
@@ -253,7 +270,8 @@ impl FakeWorld {
         self.by_hand(agent, |state, name| {
             let id = state.next("container-");
             if let Ok(agent) = state.agent(name) {
-                agent.container = Some(Container { id, started_at: None, is_running: false, runs_on: None });
+                agent.container =
+                    Some(Container { id, started_at: None, is_running: false, runs_on: None, surroundings: None });
             }
         });
     }
@@ -412,7 +430,8 @@ impl Runtime for FakeWorld {
     }
 
     fn reload<'a>(&'a self, order: ReloadOrder<'a>) -> Pending<'a, Result<(), RuntimeError>> {
-        Box::pin(self.runtime_call(order.agent, Call::Reload, |state| state.reload(order.agent)))
+        let about = Order { agent: order.agent.clone(), before: Some(order.life.clone()), credential: None };
+        Box::pin(async move { self.runtime_call(order.agent, Call::Reload, |state| state.reload(&about)).await })
     }
 
     fn await_ready<'a>(

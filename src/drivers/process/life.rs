@@ -16,7 +16,7 @@
 //! Tests: `tests/runtime_conformance.rs` and the folder beside it.
 
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -33,6 +33,8 @@ use crate::ports::clock::Clock;
 const STRAGGLER_GRACE: Duration = Duration::from_secs(2);
 const FIRST_CHECK: Duration = Duration::from_millis(2);
 const LONGEST_CHECK: Duration = Duration::from_millis(50);
+/// What a shell adds to the number of the signal that ended a program.
+const BY_SIGNAL: i32 = 128;
 
 /// How far a life has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +53,24 @@ pub(super) struct Life {
     /// The assignment it was started for.
     pub(super) generation: Generation,
     pub(super) spawned: Moment,
+    main: Arc<Main>,
     end_by: watch::Sender<Option<Due>>,
     stage: watch::Receiver<Stage>,
 }
 
-/// Hears how far the life of a process id has come.
-pub(super) type Changed = Box<dyn Fn(Stage, Pid) + Send + Sync>;
+/// What is told of a life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// The child has exited because it was told to end.
+    EndedAsTold,
+    /// The child has exited by itself, with this code; numbers above 128 are signals.
+    EndedByItself(Option<i32>),
+    /// Nothing is left.
+    Gone,
+}
+
+/// Hears of the life of a process id.
+pub(super) type Told = Box<dyn Fn(News, Pid) + Send + Sync>;
 
 /// Where a life's news go.
 pub(super) struct Ears {
@@ -64,7 +78,7 @@ pub(super) struct Ears {
     pub(super) sink: Arc<dyn OutputSink>,
     pub(super) clock: Arc<dyn Clock>,
     /// Called with its process id when the child has exited, and again when nothing is left of it.
-    pub(super) changed: Changed,
+    pub(super) told: Told,
 }
 
 impl Life {
@@ -79,12 +93,13 @@ impl Life {
         let spawned = ears.clock.now();
         let mut body = Body::of(child)?;
         body.pass_on_output(&ears)?;
-        let started_at = Entry::of(body.pid).map(|entry| entry.started_at.to_string()).unwrap_or_default();
-        let instance = Instance { id: body.pid.as_raw_nonzero().to_string(), started_at };
+        let main = body.main.clone();
+        let started_at = Entry::of(main.pid).map(|entry| entry.started_at.to_string()).unwrap_or_default();
+        let instance = Instance { id: main.pid.as_raw_nonzero().to_string(), started_at };
         let (end_by, told) = watch::channel(None);
         let (stage_out, stage) = watch::channel(Stage::Running);
         tokio::spawn(Keeper { body, exits, told, stage: stage_out, ears }.keep());
-        Ok(Self { instance, generation, spawned, end_by, stage })
+        Ok(Self { instance, generation, spawned, main, end_by, stage })
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -94,6 +109,11 @@ impl Life {
     /// Asks it to end, and has it killed at the deadline. May be repeated with another deadline.
     pub(super) fn end(&self, kill_at: Due) {
         self.end_by.send_replace(Some(kill_at));
+    }
+
+    /// Gives a signal to the child and to nothing else of its group.
+    pub(super) fn signal(&self, signal: Signal) -> std::io::Result<()> {
+        self.main.signal(signal)
     }
 
     /// Resolves when the child has exited.
@@ -110,18 +130,49 @@ impl Life {
     }
 }
 
+/// The child's process id, and whether it is still the child's.
+#[derive(Debug)]
+struct Main {
+    pid: Pid,
+    /// Held while a signal is sent, so that the child is not reaped meanwhile.
+    is_reaped: Mutex<bool>,
+}
+
+impl Main {
+    fn signal(&self, signal: Signal) -> std::io::Result<()> {
+        self.send(|pid| rustix::process::kill_process(pid, signal))
+    }
+
+    /// A group that is empty but for the zombie takes the signal and nothing happens.
+    fn signal_group(&self, signal: Signal) {
+        let _nobody_left = self.send(|pid| rustix::process::kill_process_group(pid, signal)).is_err();
+    }
+
+    fn send(&self, send: impl FnOnce(Pid) -> rustix::io::Result<()>) -> std::io::Result<()> {
+        let is_reaped = self.is_reaped.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_reaped {
+            return Err(std::io::Error::other("the process has ended"));
+        }
+        Ok(send(self.pid)?)
+    }
+
+    fn reap(&self, reap: impl FnOnce() -> bool) {
+        let mut is_reaped = self.is_reaped.lock().unwrap_or_else(PoisonError::into_inner);
+        *is_reaped = *is_reaped || reap();
+    }
+}
+
 /// The child itself. Dropped before it is gone, it is killed with its group.
 struct Body {
     child: Child,
-    pid: Pid,
-    is_reaped: bool,
+    main: Arc<Main>,
 }
 
 impl Body {
     fn of(child: Child) -> std::io::Result<Self> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| std::io::Error::other("the child has an impossible process id"))?;
-        Ok(Self { child, pid, is_reaped: false })
+        Ok(Self { child, main: Arc::new(Main { pid, is_reaped: Mutex::new(false) }) })
     }
 
     fn pass_on_output(&mut self, ears: &Ears) -> std::io::Result<()> {
@@ -136,39 +187,42 @@ impl Body {
         Ok(())
     }
 
-    /// Only before it is reaped; a group that is empty but for the zombie takes the signal and nothing happens.
-    fn signal(&self, signal: Signal) {
-        if !self.is_reaped {
-            let _nobody_left = rustix::process::kill_process_group(self.pid, signal).is_err();
-        }
-    }
-
     /// How it ended, without reaping it; `None` if it has not.
-    fn outcome(&self) -> Option<String> {
+    fn outcome(&self) -> Option<Outcome> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-        let status = rustix::process::waitid(WaitId::Pid(self.pid), options).ok()??;
-        let pid = self.pid.as_raw_nonzero();
+        let status = rustix::process::waitid(WaitId::Pid(self.main.pid), options).ok()??;
+        let pid = self.main.pid.as_raw_nonzero();
         Some(match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => format!("pid {pid}: exit status {code}"),
-            (None, Some(signal)) => format!("pid {pid}: signal {signal}"),
-            (None, None) => format!("pid {pid}: ended"),
+            (Some(code), _) => Outcome { in_words: format!("pid {pid}: exit status {code}"), code: Some(code) },
+            (None, Some(signal)) => {
+                Outcome { in_words: format!("pid {pid}: signal {signal}"), code: Some(BY_SIGNAL + signal) }
+            }
+            (None, None) => Outcome { in_words: format!("pid {pid}: ended"), code: None },
         })
     }
 
     fn reap(&mut self) {
+        let child = &mut self.child;
         // It has exited, so this does not wait; an error means that it is reaped already.
-        let _already = self.child.wait().is_err();
-        self.is_reaped = true;
+        self.main.reap(|| {
+            let _already = child.wait().is_err();
+            true
+        });
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if !self.is_reaped {
-            self.signal(Signal::KILL);
-            let _not_yet = self.child.try_wait().is_err();
-        }
+        self.main.signal_group(Signal::KILL);
+        let child = &mut self.child;
+        self.main.reap(|| !matches!(child.try_wait(), Ok(None)));
     }
+}
+
+/// How a child ended.
+struct Outcome {
+    in_words: String,
+    code: Option<i32>,
 }
 
 struct Keeper {
@@ -198,11 +252,14 @@ impl Keeper {
             tokio::select! {
                 how = exit_of(&self.body, &mut self.exits), if is_running => {
                     is_running = false;
-                    self.ears.sink.ended(&self.ears.agent, &how);
-                    self.tell(Stage::Ended);
+                    // What it was told last may not have been heard here yet.
+                    let is_as_told = kill_at.is_some() || self.told.has_changed().unwrap_or(true);
+                    self.ears.sink.ended(&self.ears.agent, &how.in_words);
+                    let news = if is_as_told { News::EndedAsTold } else { News::EndedByItself(how.code) };
+                    self.tell(Stage::Ended, news);
                     if kill_at.is_none() && !self.is_empty().await {
                         kill_at = Some(self.ears.clock.now().due_after(STRAGGLER_GRACE));
-                        self.body.signal(Signal::TERM);
+                        self.body.main.signal_group(Signal::TERM);
                     }
                 }
                 changed = self.told.changed() => {
@@ -213,13 +270,13 @@ impl Keeper {
                     let is_first = kill_at.is_none();
                     kill_at = *self.told.borrow_and_update();
                     if is_first {
-                        self.body.signal(Signal::TERM);
+                        self.body.main.signal_group(Signal::TERM);
                     }
                 }
                 () = rest(&*self.ears.clock, pause), if pause.is_some() => {
                     check = (check * 2).min(LONGEST_CHECK);
                     if kill_at.is_some_and(|due| due.is_past(self.ears.clock.now())) {
-                        self.body.signal(Signal::KILL);
+                        self.body.main.signal_group(Signal::KILL);
                         if is_running {
                             // It cannot but exit now, unless the kernel holds it: do not signal in a circle.
                             rest(&*self.ears.clock, Some(check)).await;
@@ -229,23 +286,23 @@ impl Keeper {
             }
         }
         self.body.reap();
-        self.tell(Stage::Gone);
+        self.tell(Stage::Gone, News::Gone);
     }
 
     async fn is_empty(&self) -> bool {
-        let group = self.body.pid;
+        let group = self.body.main.pid;
         let look = tokio::task::spawn_blocking(move || table::group_is_alive(group));
         matches!(look.await, Ok(false))
     }
 
-    fn tell(&self, stage: Stage) {
+    fn tell(&self, stage: Stage, news: News) {
         self.stage.send_replace(stage);
-        (self.ears.changed)(stage, self.body.pid);
+        (self.ears.told)(news, self.body.main.pid);
     }
 }
 
 /// Resolves when the child has exited, with how; looks first, so that it may be dropped and called again.
-async fn exit_of(body: &Body, exits: &mut tokio::signal::unix::Signal) -> String {
+async fn exit_of(body: &Body, exits: &mut tokio::signal::unix::Signal) -> Outcome {
     loop {
         if let Some(how) = body.outcome() {
             return how;
