@@ -83,16 +83,12 @@ impl DockerLogs {
     async fn follow(&self, agent: &AgentName, from: Option<&LogPosition>, whole: bool) -> Result<Follow, LogError> {
         let name = self.containers.get(agent).ok_or_else(|| LogError::Missing(agent.clone()))?;
         let subject = Subject::named(&self.host, agent, name).await?;
-        let opened = now_ns(&*self.clock);
         let from = from.filter(|position| position.container == subject.id);
         let mark = from.map(|position| LogMark { at_ns: position.at_ns, seen: position.seen });
         let path = path(&subject.id, mark, whole);
-        let after = match (mark, &self.host) {
-            // From the journal an engine gives out the last line as well when it is asked for none; here its clock
-            // is ours, so that this line is known as an old one.
-            (None, DockerHost::Unix(_)) if !whole => Some(LogMark { at_ns: opened, seen: 0 }),
-            (mark, _) => mark,
-        };
+        // From the journal an engine gives out the last line as well when it is asked for none.
+        let is_from_now = mark.is_none() && !whole && subject.log_driver == "journald";
+        let after = if is_from_now { Some(LogMark { at_ns: now_ns(&*self.clock), seen: 0 }) } else { mark };
         let answer = http::get(&self.host, &path).await?;
         if answer.status != 200 {
             return Err(inspect::refusal(agent, answer, &subject.log_driver).await);
