@@ -4,5 +4,6 @@
 
 pub mod clock;
 pub mod fault;
+pub mod logs;
 pub mod runtime;
 pub mod store;

@@ -9,8 +9,8 @@
 //!         terminal or not)                                                  was opened, so that its life cannot
 //!                                                                           be older than the one it belongs to)
 //!
-//! next:  socket ─► body.rs ─► frames.rs ─► lines.rs ─► cursor.rs ─► batch
-//!                  chunks     messages     parts        read before?
+//! next:  socket ─► body.rs ─► frames.rs ─► lines.rs ─► repeats.rs ─► cursor.rs ─► batch
+//!                  chunks     messages     parts        given twice?   read before?
 //! ```
 //!
 //! | the engine | we say |
@@ -37,6 +37,7 @@ mod frames;
 mod http;
 mod inspect;
 mod lines;
+mod repeats;
 mod time;
 
 use self::body::Body;
@@ -45,6 +46,7 @@ use self::frames::Framer;
 use self::http::Socket;
 use self::inspect::Subject;
 use self::lines::{Apart, Line, TakesLines};
+use self::repeats::Recent;
 use super::DockerHost;
 use crate::domain::{AgentName, Instance, LogPosition, Wall};
 use crate::ports::Pending;
@@ -84,6 +86,9 @@ impl DockerLogs {
         let from = from.filter(|position| position.container == subject.id);
         let mark = from.map(|position| LogMark { at_ns: position.at_ns, seen: position.seen });
         let path = path(&subject.id, mark, whole);
+        // From the journal an engine gives out the last line as well when it is asked for none.
+        let is_from_now = mark.is_none() && !whole && subject.log_driver == "journald";
+        let after = if is_from_now { Some(LogMark { at_ns: now_ns(&*self.clock), seen: 0 }) } else { mark };
         let answer = http::get(&self.host, &path).await?;
         if answer.status != 200 {
             return Err(inspect::refusal(agent, answer, &subject.log_driver).await);
@@ -95,15 +100,21 @@ impl DockerLogs {
             reader: Reader {
                 body: answer.body,
                 framer: Framer::new(subject.has_terminal),
-                cursor: Cursor::new(mark),
+                recent: Recent::default(),
+                cursor: Cursor::new(after),
                 life_begins: subject.life_begins,
-                opened: self.clock.now().wall.0.saturating_mul(NS_PER_MS),
+                clock: Arc::clone(&self.clock),
                 is_after_gap: false,
                 end: None,
             },
             instance: subject.instance,
         })
     }
+}
+
+/// The calendar's time, in nanoseconds since the epoch.
+fn now_ns(clock: &dyn Clock) -> i64 {
+    clock.now().wall.0.saturating_mul(NS_PER_MS)
 }
 
 /// What to ask the engine for.
@@ -146,9 +157,10 @@ struct Follow {
 struct Reader {
     body: Body,
     framer: Framer,
+    recent: Recent,
     cursor: Cursor,
     life_begins: i64,
-    opened: i64,
+    clock: Arc<dyn Clock>,
     /// Whether a gap was found and not told yet.
     is_after_gap: bool,
     /// How it ended; told after the last lines, and from then on.
@@ -157,6 +169,7 @@ struct Reader {
 
 /// Where whole lines go.
 struct Intake<'a> {
+    recent: &'a mut Recent,
     cursor: &'a mut Cursor,
     batch: &'a mut LogBatch,
     life_begins: i64,
@@ -165,6 +178,9 @@ struct Intake<'a> {
 
 impl TakesLines for Intake<'_> {
     fn take(&mut self, line: Line<'_>) {
+        if self.recent.is_repeated(&line) {
+            return;
+        }
         let position = match self.cursor.pass(line.at_ns) {
             Verdict::Old => return,
             Verdict::New(mark) => mark,
@@ -187,9 +203,13 @@ impl TakesLines for Intake<'_> {
 impl Reader {
     /// Takes in what came; nothing means that the connection ended.
     fn take(&mut self, bytes: &[u8], batch: &mut LogBatch) {
-        let Self { cursor, is_after_gap, life_begins, opened, .. } = self;
-        let mut intake = Intake { cursor, batch, life_begins: *life_begins, is_after_gap };
-        let mut out = Apart { inner: &mut intake, life_begins: *life_begins, opened: *opened };
+        let Self { recent, cursor, is_after_gap, life_begins, clock, .. } = self;
+        let mut intake = Intake { recent, cursor, batch, life_begins: *life_begins, is_after_gap };
+        let mut out = Apart {
+            inner: &mut intake,
+            life_begins: *life_begins,
+            latest: now_ns(&**clock).saturating_add(OVERLAP_NS),
+        };
         let done = if bytes.is_empty() {
             if self.body.may_end_here() { Ok(true) } else { Err("the connection ended inside the log".to_owned()) }
         } else {

@@ -2,7 +2,7 @@
 //!
 //! Without a terminal every message has a head that tells its output and its length; with one the messages follow
 //! each other bare. In both a message is a time, a space and text: a whole line, or a part of 16 KiB of a longer
-//! one. All parts of a line carry the same time.
+//! one; all parts of a line begin with a time.
 //!
 //! ```text
 //! framed    │ output 0 0 0 │ length, 4 bytes │ time ␠ text…⏎ │  Head → Time → Text ─┐
@@ -74,7 +74,7 @@ impl Framer {
     pub(super) fn new(has_terminal: bool) -> Self {
         if has_terminal {
             let line = Assembly::new(OutputOf::Console);
-            Self::Terminal(Terminal { place: Bare::Time(Few::NONE), line, at_ns: 0 })
+            Self::Terminal(Terminal { place: Bare::Time(Few::NONE), line })
         } else {
             let assemblies = [OutputOf::Stdout, OutputOf::Stderr].map(Assembly::new);
             Self::Framed(Framed { place: Place::Head(Few::NONE), assemblies, at: 0 })
@@ -140,7 +140,7 @@ impl Framed {
                         continue;
                     }
                     let (at_ns, left) = (time::parse(few.bytes()).ok_or_else(|| no_time(few.bytes()))?, *left);
-                    self.assemblies[self.at].begin(at_ns, out);
+                    self.assemblies[self.at].begin(at_ns);
                     self.place = Place::Text { left, length: 0 };
                     self.is_message_over(out);
                 }
@@ -200,14 +200,22 @@ fn split<'a>(input: &mut &'a [u8], left: &mut u32) -> &'a [u8] {
 pub(super) struct Terminal {
     place: Bare,
     line: Assembly,
-    at_ns: i64,
 }
 
 #[derive(Debug)]
 enum Bare {
     Time(Few),
-    /// So much text of the message has come.
-    Text(usize),
+    /// So much text of the message has come; it goes on with a line or not.
+    Text {
+        length: usize,
+        is_more: bool,
+    },
+    /// A carriage return has come in a message that goes on with a line. One driver leaves the end of such a line
+    /// out, so that the next message may follow.
+    Return {
+        few: Few,
+        length: usize,
+    },
     /// A full part has come; what follows is the time again, or text of an engine that has larger parts.
     Again(Few),
     /// Text, until the end of the line.
@@ -228,13 +236,20 @@ impl Terminal {
                         }
                         continue;
                     }
-                    self.at_ns = time::parse(few.bytes()).ok_or_else(|| no_time(few.bytes()))?;
-                    self.line.begin(self.at_ns, out);
-                    self.place = Bare::Text(0);
+                    self.line.begin(time::parse(few.bytes()).ok_or_else(|| no_time(few.bytes()))?);
+                    self.place = Bare::Text { length: 0, is_more: false };
                 }
-                Bare::Text(length) => {
+                Bare::Text { length, is_more } => {
                     let most = (PART_LEN - *length).min(input.len());
-                    if let Some(end) = memchr::memchr(b'\n', &input[..most]) {
+                    let end = memchr::memchr(b'\n', &input[..most]);
+                    let turn = is_more.then(|| memchr::memchr(b'\r', &input[..end.unwrap_or(most)])).flatten();
+                    if let Some(turn) = turn {
+                        let (text, rest) = input.split_at(turn + 1);
+                        input = rest;
+                        let length = *length + text.len();
+                        self.line.extend(text, out);
+                        self.place = Bare::Return { few: Few::NONE, length };
+                    } else if let Some(end) = end {
                         self.ends(&mut input, end, out);
                     } else {
                         let (text, rest) = input.split_at(most);
@@ -246,15 +261,32 @@ impl Terminal {
                         self.line.extend(text, out);
                     }
                 }
+                Bare::Return { few, length } => {
+                    let byte = input[0];
+                    if byte == b' ' && time::is_dockers(few.bytes()) {
+                        let at_ns = time::parse(few.bytes());
+                        input = &input[1..];
+                        self.line.end(out);
+                        self.line.begin(at_ns.unwrap_or_default());
+                        self.place = Bare::Text { length: 0, is_more: false };
+                    } else if is_of_a_time(byte) && !few.is_full() && *length + few.length < PART_LEN {
+                        few.push(byte);
+                        input = &input[1..];
+                    } else {
+                        let (few, length) = (*few, *length + few.length);
+                        self.line.extend(few.bytes(), out);
+                        self.place = if length < PART_LEN {
+                            Bare::Text { length, is_more: true }
+                        } else {
+                            Bare::Again(Few::NONE)
+                        };
+                    }
+                }
                 Bare::Again(few) => {
                     let byte = input[0];
-                    if byte == b' '
-                        && let Some(at_ns) = time::parse(few.bytes())
-                    {
+                    if byte == b' ' && time::parse(few.bytes()).is_some() {
                         input = &input[1..];
-                        self.at_ns = at_ns;
-                        self.line.begin(at_ns, out);
-                        self.place = Bare::Text(0);
+                        self.place = Bare::Text { length: 0, is_more: true };
                     } else if is_of_a_time(byte) && !few.is_full() {
                         few.push(byte);
                         input = &input[1..];
@@ -285,12 +317,12 @@ impl Terminal {
         match &self.place {
             Bare::Time(few) => return few.length == 0,
             Bare::Again(few) if few.length == 0 => {}
-            Bare::Again(few) => {
+            Bare::Again(few) | Bare::Return { few, .. } => {
                 let few = *few;
                 self.line.extend(few.bytes(), out);
                 self.line.end(out);
             }
-            Bare::Text(_) | Bare::Rest => self.line.end(out),
+            Bare::Text { .. } | Bare::Rest => self.line.end(out),
         }
         true
     }

@@ -117,13 +117,10 @@ fn a_full_part_at_the_end_comes_again_and_is_no_line_yet() {
     for output in [OutputOf::Stdout, OutputOf::Console] {
         let parts = messages(output, BASE, &vec![b'x'; PART_LEN + 5]);
         assert_eq!(read(output == OutputOf::Console, &[&parts[0]], true), Ok(vec![]));
-        // Unless another line follows: then its process ended there.
-        let next = message(output, BASE + 9, b"next\n");
-        let told = read(output == OutputOf::Console, &[&parts[0], &next], true).unwrap();
-        assert_eq!(
-            told.iter().map(|(text, at, ..)| (text.len(), *at)).collect::<Vec<_>>(),
-            [(PART_LEN, BASE), (4, BASE + 9)]
-        );
+        // Its rest may carry another time: the journal notes one for each part.
+        let rest = message(output, BASE + 9, b"rest\n");
+        let told = read(output == OutputOf::Console, &[&parts[0], &rest], true).unwrap();
+        assert_eq!(told.iter().map(|(text, at, ..)| (text.len(), *at)).collect::<Vec<_>>(), [(PART_LEN + 4, BASE)]);
     }
 }
 
@@ -135,6 +132,24 @@ fn a_terminals_text_after_a_full_part_may_look_like_anything() {
         let wire = [message(OutputOf::Console, BASE, &text), b"\n".to_vec()].concat();
         let told = read(true, &[&wire], true);
         assert_eq!(told, Ok(vec![(text, BASE, OutputOf::Console, false)]), "{tail}");
+    }
+}
+
+#[test]
+fn a_terminals_long_line_whose_end_is_left_out_ends_where_the_next_message_begins() {
+    let parts = messages(OutputOf::Console, BASE, &vec![b'x'; 2 * PART_LEN + 5]);
+    let rest = message(OutputOf::Console, BASE, b"xx \r2026 \rxx\r");
+    let long = messages(OutputOf::Console, BASE + 1, &vec![b'y'; PART_LEN + 1]);
+    let long_rest = message(OutputOf::Console, BASE + 1, b"y\r");
+    let next = message(OutputOf::Console, BASE + 2, b"next\r\n");
+    let wire = [&parts[0], &parts[1], &rest[..], &long[0], &long_rest, &next].concat();
+    let expected = vec![
+        ([&vec![b'x'; 2 * PART_LEN][..], b"xx \r2026 \rxx"].concat(), BASE, OutputOf::Console, false),
+        (vec![b'y'; PART_LEN + 1], BASE + 1, OutputOf::Console, false),
+        (b"next".to_vec(), BASE + 2, OutputOf::Console, false),
+    ];
+    for steps in [[1 << 20], [1], [7], [31]] {
+        assert_eq!(read(true, &cut(&wire, &steps), true).as_ref(), Ok(&expected));
     }
 }
 

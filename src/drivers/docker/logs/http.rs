@@ -20,6 +20,8 @@ use crate::ports::logs::LogError;
 
 /// The most of an answer's head that is read.
 const HEAD_MAX: usize = 16 * 1024;
+/// The head of an answer is seldom longer.
+const HEAD_USUAL: usize = 1024;
 const FIELDS_MAX: usize = 64;
 /// What is read at once.
 pub(super) const READ_LEN: usize = 16 * 1024;
@@ -94,7 +96,7 @@ pub(super) async fn get(host: &DockerHost, path: &str) -> Result<Answer, LogErro
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: switchman\r\nConnection: close\r\n\r\n");
     socket.send(request.as_bytes()).await.map_err(|error| broken(&error))?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(HEAD_USUAL);
     loop {
         if socket.receive(&mut bytes).await.map_err(|error| broken(&error))? == 0 {
             return Err(LogError::Broken("the engine closed the connection instead of answering".to_owned()));
@@ -152,6 +154,7 @@ impl Answer {
                 return Ok(collected);
             }
             wire.clear();
+            wire.reserve(READ_LEN);
             if self.socket.receive(&mut wire).await.map_err(|error| broken(&error))? == 0 {
                 let whole = self.body.may_end_here().then_some(collected);
                 return whole.ok_or_else(|| LogError::Broken("the answer ended before its end".to_owned()));

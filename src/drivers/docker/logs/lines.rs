@@ -42,14 +42,12 @@ impl Assembly {
         Self { stream, text: Vec::new(), at_ns: 0, is_open: false, is_cut: false }
     }
 
-    /// A part with this time begins. Another time than that of the line under way means another line: the
-    /// process ended in the middle of its last one.
-    pub(super) fn begin(&mut self, at_ns: i64, out: &mut impl TakesLines) {
-        if self.is_open && self.at_ns != at_ns {
-            self.end(out);
+    /// A message with this time begins: a line, or the next part of the one under way. The parts of a line carry
+    /// the time of the first one, except from an engine that logs to the journal; so the time tells nothing.
+    pub(super) fn begin(&mut self, at_ns: i64) {
+        if !std::mem::replace(&mut self.is_open, true) {
+            self.at_ns = at_ns;
         }
-        self.is_open = true;
-        self.at_ns = at_ns;
     }
 
     /// Text of the part under way. Every end of a line in it ends one.
@@ -101,18 +99,18 @@ fn bare(line: &[u8]) -> &[u8] {
 /// Takes lines apart that a terminal's log runs together.
 ///
 /// If a life ends without ending its last line, the raw log goes on with the time of the next life's first line.
-/// Only lines from before this life can hide one, and only a time from before the log was opened can be one.
+/// Only lines from before this life can hide one, and only a time that has been can be one.
 pub(super) struct Apart<'a, T> {
     pub(super) inner: &'a mut T,
     pub(super) life_begins: i64,
-    pub(super) opened: i64,
+    pub(super) latest: i64,
 }
 
 impl<T: TakesLines> TakesLines for Apart<'_, T> {
     fn take(&mut self, mut line: Line<'_>) {
         while line.at_ns < self.life_begins
             && line.stream == OutputOf::Console
-            && let Some((at_ns, place)) = time::find(line.text, line.at_ns, self.opened)
+            && let Some((at_ns, place)) = time::find(line.text, line.at_ns, self.latest)
         {
             let (before, after) = line.text.split_at(place);
             self.inner.take(Line { text: before, is_cut: false, ..line });
@@ -135,7 +133,7 @@ mod tests {
     #[test]
     fn a_line_without_an_end_costs_no_more_than_the_most_that_is_kept() {
         let (mut assembly, mut out) = (Assembly::new(OutputOf::Stdout), Vec::new());
-        assembly.begin(1, &mut out);
+        assembly.begin(1);
         for _ in 0..1024 {
             assembly.extend(&[b'x'; PART_LEN], &mut out);
             assert!(assembly.text.capacity() <= LINE_MAX, "{}", assembly.text.capacity());
@@ -152,9 +150,9 @@ mod tests {
     fn lines_that_a_terminal_ran_together_are_taken_apart_only_where_lives_met() {
         const SECOND: i64 = 1_000_000_000;
         let ten = time::parse(b"2026-11-21T10:00:00Z").unwrap();
-        let run = |text: &[u8], at_ns, life_begins, opened| {
+        let run = |text: &[u8], at_ns, life_begins, latest| {
             let mut out = Vec::new();
-            let mut apart = Apart { inner: &mut out, life_begins, opened };
+            let mut apart = Apart { inner: &mut out, life_begins, latest };
             apart.take(Line { text, at_ns, stream: OutputOf::Console, is_cut: false });
             out
         };

@@ -19,17 +19,23 @@ pub(super) fn parse(text: &[u8]) -> Option<i64> {
     i64::try_from(time.as_nanosecond()).ok()
 }
 
+/// Whether the text is a time in Docker's own form.
+pub(super) fn is_dockers(text: &[u8]) -> bool {
+    text.len() == DOCKERS_LEN
+        && text[10] == b'T'
+        && text[19] == b'.'
+        && text[29] == b'Z'
+        && text[20..29].iter().all(u8::is_ascii_digit)
+        && parse(text).is_some()
+}
+
 /// The first time in Docker's own form, followed by a space, that stands inside a text: its value and the place
 /// of its first byte. Only one after `after` and up to `until` counts.
 pub(super) fn find(text: &[u8], after: i64, until: i64) -> Option<(i64, usize)> {
     let shaped = |at: usize| {
         let candidate = text.get(at..=at + DOCKERS_LEN)?;
-        let is_shaped = candidate[10] == b'T'
-            && candidate[19] == b'.'
-            && candidate[29] == b'Z'
-            && candidate[30] == b' '
-            && candidate[20..29].iter().all(u8::is_ascii_digit);
-        let time = is_shaped.then(|| parse(&candidate[..DOCKERS_LEN])).flatten()?;
+        let (text, space) = candidate.split_at(DOCKERS_LEN);
+        let time = (space == b" " && is_dockers(text)).then(|| parse(text)).flatten()?;
         (time > after && time <= until).then_some((time, at))
     };
     memchr::memchr_iter(b'T', text).filter_map(|at| at.checked_sub(10)).find_map(shaped)
