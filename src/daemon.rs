@@ -255,7 +255,7 @@ async fn wire(
     });
     let deliveries = config.agents.iter().map(|agent| {
         let target = match &agent.delivery {
-            config::Delivery::File(path) => Target::File(path.clone()),
+            config::Delivery::File(file) => Target::File(file.path.clone()),
             config::Delivery::Env(_) => Target::NotAFile,
         };
         (agent.name.clone(), target)

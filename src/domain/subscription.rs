@@ -9,6 +9,8 @@ words! {
         SetupToken = "setup-token",
         /// A key that is billed by use.
         ApiKey = "api-key",
+        /// A document that the tool itself renews, with a refresh token that is good once.
+        Login = "login",
     }
 }
 
