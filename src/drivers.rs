@@ -11,6 +11,8 @@ pub mod delivery;
 pub mod docker;
 pub mod fake;
 pub mod fingerprint;
+mod folder;
+pub mod login;
 pub mod process;
 pub mod runtimes;
 pub mod sqlite;

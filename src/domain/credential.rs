@@ -52,8 +52,8 @@ pub fn without_line_end(content: &[u8]) -> &[u8] {
     content.strip_suffix(b"\r").unwrap_or(content)
 }
 
-/// What a member of a login document is called that holds the refresh token; tools spell it in either way.
-pub const REFRESH_TOKEN: [&str; 2] = ["refreshToken", "refresh_token"];
+/// What a member of a login document is called that holds the refresh token; every tool spells it in its way.
+pub const REFRESH_TOKEN: [&str; 3] = ["refreshToken", "refresh_token", "refresh"];
 
 /// Why this content can be neither a credential nor a login; `None` if it could be one. Whether a text is a login, a
 /// JSON document with a refresh token, is for its reader to say.
