@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{bad, file_policy, good, no_env};
-use crate::config::{Asked, Config, Problem, render};
-use crate::domain::{AgentName, Apply, Format, Reload, SubscriptionType};
+use crate::config::{Asked, Config, Delivery, FileDelivery, Problem, render};
+use crate::domain::credential::variable;
+use crate::domain::{AgentName, Apply, Format, Reload, SubscriptionType, Tool};
 
 /// One of each sort of subscription, and an agent `w` of this tool with this delivery.
 fn with_delivery(tool: &str, subscriptions: &str, delivery: &str) -> String {
@@ -185,4 +186,36 @@ fn a_login_is_looked_at_with_the_folder_it_is_put_back_into() {
         seen(&place("nowhere/login")),
         ["its folder cannot be written to (No such file or directory (os error 2))"]
     );
+}
+
+const DOC: &str = include_str!("../../../docs/delivery.md");
+
+#[test]
+fn the_examples_of_the_document_are_accepted_and_its_defaults_are_the_defaults() {
+    let blocks: Vec<_> = DOC.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    let token = "[[subscription]]\nname = \"t\"\nprovider = \"anthropic\"\ncredential = { env = \"T\" }\n";
+    let shown = good(&format!("{token}{}", blocks.concat()));
+    let file = |config: &Config| match &config.agents[0].delivery {
+        Delivery::File(file) => file.clone(),
+        Delivery::Env(_) => panic!("no file"),
+    };
+    let brief = blocks[0].lines().map(|line| match line.split_once(", format") {
+        Some((beginning, _)) => format!("{beginning} }}\n"),
+        None => format!("{line}\n"),
+    });
+    let brief = good(&format!("{token}{}", brief.collect::<String>()));
+    assert_eq!(FileDelivery { owner: None, ..file(&shown) }, file(&brief));
+    assert!(file(&shown).owner.is_some());
+}
+
+#[test]
+fn the_document_lists_every_variable() {
+    for provider in ["anthropic", "openai", "google"] {
+        let row = DOC.lines().find(|line| line.starts_with(&format!("| `{provider}` |"))).unwrap();
+        let cells: Vec<_> = row.split('|').skip(2).take(2).map(|cell| cell.trim().trim_matches('`')).collect();
+        let known = [SubscriptionType::SetupToken, SubscriptionType::ApiKey]
+            .map(|kind| variable(Tool::Custom, provider, kind).unwrap_or_default());
+        assert_eq!(cells, known, "{provider}");
+    }
 }
