@@ -22,15 +22,21 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+mod address;
 mod agent;
 mod api;
+mod apply;
+mod carried;
+mod delivery;
 mod docker;
 mod files;
 mod history;
 mod keys;
 mod log;
+mod login;
 mod name;
 mod notify;
+mod owner;
 mod path;
 mod problem;
 mod reader;
@@ -45,20 +51,22 @@ mod switching;
 #[cfg(test)]
 mod tests;
 
-pub use agent::{Agent, Delivery, Target};
+pub use agent::{Agent, Target};
 pub use api::Api;
+pub use delivery::{Delivery, FileDelivery};
 pub use docker::Docker;
 pub use files::Asked;
 pub use history::History;
 pub use log::{Log, LogFormat};
 pub use notify::{Notify, Topic, Webhook};
+pub use owner::Owner;
 pub use problem::{Problem, Severity};
 pub use render::render;
 pub use socket::socket;
 pub use subscription::Subscription;
 pub use switching::{Strategy, Switching};
 
-use crate::domain::{AgentName, Apply, Format};
+use crate::domain::AgentName;
 use crate::machine::policy::{FilePolicy, Policy, SubscriptionPolicy};
 use path::Expansion;
 use problem::{Findings, Source};
@@ -166,8 +174,8 @@ impl Config {
             runtime: agent.runtime(),
             tool: agent.tool,
             file: match &agent.delivery {
-                Delivery::File(path) => {
-                    Some(FilePolicy { path: path.clone(), format: Format::Raw, apply: Apply::Restart })
+                Delivery::File(file) => {
+                    Some(FilePolicy { path: file.path.clone(), format: file.format, apply: file.apply.clone() })
                 }
                 Delivery::Env(_) => None,
             },

@@ -15,9 +15,9 @@ use crate::actor::root::StartError;
 use crate::actor::{Root, Switchman, Wiring};
 use crate::api::{self, ListenError};
 use crate::config::{self, Asked, Config, Problem, Severity};
-use crate::domain::AgentName;
+use crate::domain::{AgentName, Format, credential};
 use crate::drivers::credentials::Credentials;
-use crate::drivers::delivery::{FileDelivery, Target};
+use crate::drivers::delivery::{FileDelivery, FileTarget, Ownership, Shape, Target};
 use crate::drivers::docker::logs::DockerLogs;
 use crate::drivers::docker::{DockerHost, DockerHostError, DockerRuntime};
 use crate::drivers::process::{
@@ -257,7 +257,7 @@ async fn wire(
     });
     let deliveries = config.agents.iter().map(|agent| {
         let target = match &agent.delivery {
-            config::Delivery::File(path) => Target::File(path.clone()),
+            config::Delivery::File(file) => Target::File(file_target(config, agent, file)),
             config::Delivery::Env(_) => Target::NotAFile,
         };
         (agent.name.clone(), target)
@@ -293,6 +293,19 @@ async fn wire(
         keep: config.history.keep,
         keep_bytes: config.history.size_max,
     })
+}
+
+fn file_target(config: &Config, agent: &config::Agent, file: &config::FileDelivery) -> FileTarget {
+    let variable = |one: &config::Subscription| {
+        Some((one.name.clone(), credential::variable(agent.tool, one.provider.as_str(), one.kind)?))
+    };
+    let shape = match file.format {
+        Format::Raw => Shape::Raw,
+        Format::Dotenv => Shape::Dotenv(config.subscriptions.iter().filter_map(variable).collect()),
+        Format::ClaudeCredentials => Shape::ClaudeCredentials,
+    };
+    let owner = file.owner.map(|owner| Ownership { user: owner.user, group: owner.group });
+    FileTarget { path: file.path.clone(), shape, owner, mode: file.mode }
 }
 
 /// Two daemons on one agent would take turns: whoever comes second says so (B7). It goes on, for the other one may be

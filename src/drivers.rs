@@ -11,6 +11,8 @@ pub mod delivery;
 pub mod docker;
 pub mod fake;
 pub mod fingerprint;
+mod folder;
+pub mod login;
 pub mod process;
 mod reload_http;
 pub mod runtimes;

@@ -11,12 +11,19 @@ use std::sync::Arc;
 use rustix::fs::{CWD, Mode, mkfifoat};
 use secrecy::SecretString;
 use switchman::domain::{AgentName, Disposition, Fingerprint, Generation, SubscriptionName, SubscriptionType};
-use switchman::drivers::delivery::{FileDelivery, Target};
+use switchman::drivers::delivery::{FileDelivery, FileTarget, Target};
 use switchman::drivers::fake::runtime::{FakeWorld, Place};
 use switchman::drivers::fingerprint::fingerprint;
 use switchman::drivers::system_clock::SystemClock;
 use switchman::ports::credentials::Credential;
 use switchman::ports::delivery::{Consignment, Delivery, DeliveryError, Found, FoundCredential};
+
+#[path = "delivery_conformance/formats.rs"]
+mod formats;
+#[path = "delivery_conformance/logins.rs"]
+mod logins;
+#[path = "delivery_conformance/planted.rs"]
+mod planted;
 
 const SECRET: &str = "not-a-real-credential";
 
@@ -29,7 +36,8 @@ fn print_of(content: &str) -> Fingerprint {
 }
 
 fn found_of(content: Fingerprint) -> Found {
-    Found::Credential(FoundCredential::of_static(content))
+    let named = Some(SubscriptionName::new("max-b"));
+    Found::Credential(FoundCredential { named, ..FoundCredential::of_static(content) })
 }
 
 async fn deliver(
@@ -62,6 +70,7 @@ async fn an_agent_without_a_file_takes_a_delivery_and_shows_nothing(delivery: &d
     delivery.preflight(&agent).await.unwrap();
     deliver(delivery, &agent, SECRET, 1).await.unwrap();
     assert_eq!(delivery.found(&agent).await.unwrap(), Found::NotAFile);
+    assert!(delivery.login(&agent).await.unwrap().is_none());
 }
 
 async fn an_agent_that_nobody_configured_is_unfit(delivery: &dyn Delivery) {
@@ -70,6 +79,7 @@ async fn an_agent_that_nobody_configured_is_unfit(delivery: &dyn Delivery) {
         delivery.preflight(&nobody).await.unwrap_err(),
         deliver(delivery, &nobody, SECRET, 1).await.unwrap_err(),
         delivery.found(&nobody).await.map(|_| ()).unwrap_err(),
+        delivery.login(&nobody).await.map(|_| ()).unwrap_err(),
     ] {
         assert_eq!(error.disposition(), Disposition::Permanent);
         assert!(error.to_string().contains("nobody"), "{error}");
@@ -81,6 +91,10 @@ async fn the_fake_keeps_the_promises() {
     let world = FakeWorld::new();
     world.add(&agent(), Place::File);
     world.add(&AgentName::new("by-environment"), Place::Environment);
+    logins::what_was_delivered_and_renewed_is_found(&world, &|text| world.put_file(&agent(), text)).await;
+    let world = FakeWorld::new();
+    world.add(&agent(), Place::File);
+    world.add(&AgentName::new("by-environment"), Place::Environment);
     what_was_delivered_is_found(&world).await;
     an_agent_without_a_file_takes_a_delivery_and_shows_nothing(&world).await;
     an_agent_that_nobody_configured_is_unfit(&world).await;
@@ -88,6 +102,9 @@ async fn the_fake_keeps_the_promises() {
 
 #[tokio::test]
 async fn files_keep_the_promises() {
+    let place = Folder::new();
+    let tool_writes = |text: &str| std::fs::write(place.file(), text).unwrap();
+    logins::what_was_delivered_and_renewed_is_found(&place.delivery("/state"), &tool_writes).await;
     let place = Folder::new();
     let delivery = place.delivery("/state");
     what_was_delivered_is_found(&delivery).await;
@@ -105,7 +122,8 @@ struct Folder {
 impl Folder {
     fn new() -> Self {
         let all = tempfile::tempdir().unwrap();
-        let (inside, outside) = (all.path().join("inside"), all.path().join("outside"));
+        let path = all.path().canonicalize().unwrap();
+        let (inside, outside) = (path.join("inside"), path.join("outside"));
         std::fs::create_dir(&inside).unwrap();
         std::fs::create_dir(&outside).unwrap();
         std::fs::write(outside.join("precious"), "precious").unwrap();
@@ -144,6 +162,10 @@ impl Folder {
 }
 
 fn delivery_to(file: PathBuf, owner: &str) -> FileDelivery {
+    delivery_of(FileTarget::raw(file), owner)
+}
+
+fn delivery_of(file: FileTarget, owner: &str) -> FileDelivery {
     let targets = BTreeMap::from([(agent(), Target::File(file)), (AgentName::new("by-environment"), Target::NotAFile)]);
     FileDelivery::new(targets, owner.to_owned(), Arc::new(SystemClock::new()))
 }
@@ -258,6 +280,7 @@ async fn a_folder_that_is_a_link_or_no_folder_or_not_there_is_refused() {
             delivery.preflight(&agent()).await.unwrap_err(),
             deliver(&delivery, &agent(), SECRET, 1).await.unwrap_err(),
             delivery.found(&agent()).await.map(|_| ()).unwrap_err(),
+            delivery.login(&agent()).await.map(|_| ()).unwrap_err(),
         ] {
             assert!(matches!(error, DeliveryError::Unfit { .. }) && error.to_string().contains(word), "{error}");
         }
@@ -313,8 +336,18 @@ async fn a_second_daemon_that_delivers_to_the_same_agent_is_noticed() {
     assert_eq!(ours.other_owner(&agent()).await.unwrap(), None);
     deliver(&ours, &agent(), SECRET, 1).await.unwrap();
     assert_eq!(ours.other_owner(&agent()).await.unwrap(), None);
+    ours.preflight(&agent()).await.unwrap();
     deliver(&theirs, &agent(), SECRET, 1).await.unwrap();
     assert_eq!(ours.other_owner(&agent()).await.unwrap().as_deref(), Some("/state/theirs"));
+    // It is refused, with whom it belongs to and what to do; and it is not taken for ours.
+    let error = ours.preflight(&agent()).await.unwrap_err();
+    assert_eq!(error.disposition(), Disposition::Permanent);
+    let what_to_do = format!("/state/theirs; stop that one, or if it is gone remove {}", folder.sidecar().display());
+    assert!(error.to_string().contains(&what_to_do), "{error}");
+    let of_nobody = Found::Credential(FoundCredential::of_static(print_of(SECRET)));
+    assert_eq!(ours.found(&agent()).await.unwrap(), of_nobody);
+    std::fs::remove_file(folder.sidecar()).unwrap();
+    ours.preflight(&agent()).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::delivery::{self, Delivery, DeliveryText};
 use super::name;
 use super::path::{self, Expansion};
 use super::reader::{Field, Placed, Section};
@@ -74,15 +75,6 @@ impl std::fmt::Debug for Target {
     }
 }
 
-/// How an agent gets its credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// It is written to a file.
-    File(PathBuf),
-    /// It stands in a variable of the process.
-    Env(String),
-}
-
 /// What `[agent_defaults]` and `[[agent]]` have in common, before the one is laid over the other.
 pub(super) struct Shared {
     tool: Field<Tool>,
@@ -90,12 +82,6 @@ pub(super) struct Shared {
     delivery: Field<DeliveryText>,
     drain: Field<Duration>,
     stop_grace: Field<Duration>,
-}
-
-#[derive(Clone)]
-enum DeliveryText {
-    File(Placed<String>),
-    Env(Placed<String>),
 }
 
 /// What could be read of an agent, for the checks across sections.
@@ -112,37 +98,15 @@ pub(super) struct Draft {
 }
 
 pub(super) const LATER: &[&str] = &["models", "text", "turns"];
-const DELIVERY_LATER: &[&str] = &["apply", "format", "owner", "mode", "recreate"];
-const DELIVERY_EXAMPLE: &str = "{ file = \"/srv/NAME/credential\" }";
 const DRAIN: Duration = Duration::from_secs(30);
 /// A process has no stop timeout of its own.
 const PROCESS_GRACE: Duration = Duration::from_secs(10);
 
 /// The keys that stand in both sections.
 fn read_shared(section: &mut Section<'_>) -> Shared {
-    let findings = section.findings();
     let tool = section.word::<Tool>("tool");
     let subscriptions = section.texts("subscriptions", "[\"max-a\", \"max-b\"]");
-    let delivery = section.section("delivery", DELIVERY_LATER, DELIVERY_EXAMPLE, false).and_then(|table| {
-        let mut table = table.value;
-        let at = table.at.clone();
-        let file = table.text("file", "\"/srv/NAME/credential\"");
-        let env = table.text("env", "\"NAME\"");
-        table.finish(false);
-        match (file, env) {
-            (Field::Good(file), Field::Absent) => Some(DeliveryText::File(file)),
-            (Field::Absent, Field::Good(env)) => Some(DeliveryText::Env(env)),
-            (Field::Absent, Field::Absent) => {
-                findings.error(&at, "`delivery` names no place", format!("write delivery = {DELIVERY_EXAMPLE}"));
-                None
-            }
-            (Field::Bad, Field::Absent) | (Field::Absent, Field::Bad) => None,
-            (Field::Good(_) | Field::Bad, Field::Good(_) | Field::Bad) => {
-                findings.error(&at, "`delivery` has both a file and a variable", "keep one of them");
-                None
-            }
-        }
-    });
+    let delivery = delivery::read(section);
     let drain = section.duration("drain", Duration::ZERO..=Duration::from_secs(86_400));
     let stop_grace = section.duration("stop_grace", Duration::ZERO..=Duration::from_secs(3_600));
     Shared { tool, subscriptions, delivery, drain, stop_grace }
@@ -186,27 +150,10 @@ pub(super) fn read(mut section: Section<'_>, defaults: Option<&Shared>, with: Ex
         section.missing("tool", &format!("one of {}", tools.join(", ")));
     }
     if shared.delivery.is_absent() {
-        section.missing("delivery", &format!("add delivery = {DELIVERY_EXAMPLE}"));
+        section.missing("delivery", &format!("add delivery = {}", delivery::EXAMPLE));
     }
     let is_container = matches!(target, Some(Placed { value: Target::Container { .. }, .. }));
-    let delivery = shared.delivery.and_then(|text| match text.value {
-        DeliveryText::File(file) => path::read_file(&file, "delivery.file", with, findings).map(Delivery::File),
-        DeliveryText::Env(variable) if is_container => {
-            let what = "`delivery.env` is for process agents only: a container keeps the variables it was created with";
-            findings.error(&variable.at, what, format!("write delivery = {DELIVERY_EXAMPLE}"));
-            None
-        }
-        DeliveryText::Env(variable) if !name::is_variable(&variable.value) => {
-            findings.hide(&variable.at);
-            findings.error(
-                &variable.at,
-                "`delivery.env` is not the name of a variable",
-                "letters, digits, underscores",
-            );
-            None
-        }
-        DeliveryText::Env(variable) => Some(Delivery::Env(variable.value)),
-    });
+    let delivery = shared.delivery.and_then(|text| text.value.of_agent(is_container, with, findings));
     let delivery = delivery.placed();
     if let (Some(Placed { value: Target::Process { env, .. }, .. }), Some(Placed { value: Delivery::Env(name), at })) =
         (&target, &delivery)

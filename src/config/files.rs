@@ -10,10 +10,10 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::Config;
 use super::problem::{Finding, Problem, Severity};
-use crate::domain::CredentialRef;
-use crate::domain::credential::{implausible, is_exposed, without_line_end};
+use super::{Config, login};
+use crate::domain::credential::{implausible, implausible_text, is_exposed, without_line_end};
+use crate::domain::{CredentialRef, SubscriptionType};
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Config {
         let mut problems = Vec::new();
         for subscription in &self.subscriptions {
             let CredentialRef::File(path) = &subscription.credential else { continue };
-            let Err((is_exposed, why, hint)) = look(path) else { continue };
+            let Err((is_exposed, why, hint)) = look(path, subscription.kind) else { continue };
             let severity = match asked {
                 Asked::ByDaemon if !is_exposed => Severity::Warning,
                 Asked::ByDaemon | Asked::ByCheck => Severity::Error,
@@ -48,7 +48,10 @@ impl Config {
 }
 
 /// Whether the file could serve as a credential; else whether others may read it, why not, and what to do.
-fn look(path: &Path) -> Result<(), (bool, String, String)> {
+fn look(path: &Path, kind: SubscriptionType) -> Result<(), (bool, String, String)> {
+    if kind == SubscriptionType::Login {
+        look_at_place(path)?;
+    }
     let readable = "let the user that runs switchman read it".to_owned();
     // Opening a FIFO must not wait for a writer that never comes.
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
@@ -71,8 +74,30 @@ fn look(path: &Path) -> Result<(), (bool, String, String)> {
     let mut content = Zeroizing::new(Vec::with_capacity(most));
     let limit = u64::try_from(most).unwrap_or(u64::MAX);
     file.take(limit).read_to_end(&mut content).map_err(|err| (false, err.to_string(), readable))?;
-    match implausible(without_line_end(&content)) {
-        None => Ok(()),
-        Some(why) => Err((false, why.to_owned(), "put the credential there as one line of text".to_owned())),
+    let (why, hint) = match kind {
+        SubscriptionType::SetupToken | SubscriptionType::ApiKey => {
+            (implausible(without_line_end(&content)), "put the credential there as one line of text")
+        }
+        SubscriptionType::Login => (
+            implausible_text(&content).or_else(|| login::implausible(&content)),
+            "put the file there that the tool wrote when you logged in",
+        ),
+    };
+    why.map_or(Ok(()), |why| Err((false, why.to_owned(), hint.to_owned())))
+}
+
+/// What a tool has renewed is put in place of the old login: there must be a folder that can be written to, and no
+/// link that would be replaced.
+fn look_at_place(path: &Path) -> Result<(), (bool, String, String)> {
+    let folder = path.parent().unwrap_or(path);
+    let may_write = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    let at = (rustix::fs::CWD, folder, may_write, rustix::fs::AtFlags::EACCESS);
+    rustix::fs::accessat(at.0, at.1, at.2, at.3).map_err(|errno| {
+        let why = format!("its folder cannot be written to ({})", std::io::Error::from(errno));
+        (false, why, "keep a login in a folder that switchman may write to: renewed tokens are put back".to_owned())
+    })?;
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err((false, "it is a symbolic link".to_owned(), "name the file itself".to_owned()));
     }
+    Ok(())
 }

@@ -32,6 +32,9 @@ const HOMES: &[(&str, &str)] = &[
     ("container", "[[agent]]"),
     ("process", "[[agent]]"),
     ("delivery", "[[agent]]"),
+    ("apply", "`delivery`"),
+    ("owner", "`delivery`"),
+    ("mode", "`delivery`"),
     ("drain", "[[agent]]"),
     ("stop_grace", "[[agent]]"),
     ("webhook", "[[notify]]"),
@@ -82,6 +85,7 @@ mod tests {
     fn a_key_in_the_wrong_place_is_sent_home() {
         assert_eq!(hint("cooldown", TOP, &["state_dir"], &[]), "`cooldown` belongs into [switching]");
         assert_eq!(hint("ramp", "[switching]", &["jitter"], &["ramp"]), "not in this version");
+        assert_eq!(hint("apply", "[[agent]] \"a\"", &["tool"], &[]), "`apply` belongs into `delivery`");
         assert_eq!(hint("zzz", TOP, &["state_dir"], &[]), "known keys: state_dir");
     }
 }

@@ -1,5 +1,6 @@
 //! `[[notify]]`: whom to tell.
 
+use super::address::{self, Fault, authority_end};
 use super::reader::{Placed, Section, read_word};
 use crate::domain::NotifyEvent;
 use crate::domain::words::words;
@@ -83,33 +84,14 @@ impl Notify {
 
 pub(super) const LATER: &[&str] = &["ntfy", "command", "template", "severity", "per_hour"];
 
-/// Where scheme and host end.
-fn authority_end(url: &str) -> usize {
-    let host = url.find("://").map_or(0, |at| at + 3);
-    url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at)
-}
-
 fn address(text: &Placed<String>) -> Result<Webhook, (&'static str, &'static str)> {
     let example = "write webhook = \"https://example.org/hook\"";
-    let url = &text.value;
-    let lower = url.to_ascii_lowercase();
-    if !(lower.starts_with("http://") || lower.starts_with("https://")) {
-        return Err(("`webhook` is not an http or https address", example));
+    match address::check(&text.value, &["http://", "https://"]) {
+        Ok(()) => Ok(Webhook(text.value.clone())),
+        Err(Fault::Scheme) => Err(("`webhook` is not an http or https address", example)),
+        Err(Fault::Userinfo) => Err(("`webhook` has a user name or password in it", "use a webhook that needs none")),
+        Err(Fault::Unusable) => Err(("`webhook` is not a usable address", example)),
     }
-    let authority = &url[url.find("://").map_or(0, |at| at + 3)..authority_end(url)];
-    if authority.contains('@') {
-        return Err(("`webhook` has a user name or password in it", "use a webhook that needs none"));
-    }
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
-    if !is_host || !is_port || url.chars().any(|char| char.is_whitespace() || char.is_control()) {
-        return Err(("`webhook` is not a usable address", example));
-    }
-    Ok(Webhook(url.clone()))
 }
 
 pub(super) fn read(mut section: Section<'_>) -> Option<Notify> {

@@ -53,6 +53,10 @@ impl<T> Field<T> {
         matches!(self, Self::Absent)
     }
 
+    pub(super) fn is_bad(&self) -> bool {
+        matches!(self, Self::Bad)
+    }
+
     /// This one, or the other where the key is not there at all.
     pub(super) fn or(self, other: Self) -> Self {
         if self.is_absent() { other } else { self }
@@ -231,6 +235,11 @@ impl<'a> Section<'a> {
             entries.push((Placed { value: name.get_ref().to_string(), at: name.span() }, text.to_string()));
         }
         Field::Good(Placed { value: entries, at: value.span() })
+    }
+
+    /// Whether a key holds a table, where it may hold something else as well.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
     }
 
     /// A table under this one. A value of another type is shown to nobody if `is_secret`.

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::ops::Range;
 
-use super::agent::{self, Agent, Delivery, Target};
-use super::keys;
+use super::agent::{self, Agent, Target};
+use super::delivery::{Delivery, FileDelivery};
 use super::problem::Findings;
 use super::reader::{Field, Placed};
 use super::subscription::{self, PROVIDERS, Subscription};
+use super::{carried, keys};
 use crate::domain::{AgentName, SubscriptionName, Tool};
 
 /// Turns line breaks into line numbers, for "already in line 12".
@@ -55,6 +56,7 @@ pub(super) fn agents(
     let mut containers = Once(BTreeMap::new());
     let mut files = Once(BTreeMap::new());
     let mut agents = Vec::with_capacity(drafts.len());
+    let whole: Vec<&Subscription> = subscriptions.iter().filter_map(|draft| draft.subscription.as_ref()).collect();
     for draft in drafts {
         if let Some(name) = &draft.name
             && let Some(first) = names.take(name.value.clone(), &name.at)
@@ -68,7 +70,7 @@ pub(super) fn agents(
             let what = format!("container \"{name}\" already belongs to the agent in line {}", line(first.start));
             findings.error(at, what, "a container has one agent");
         }
-        if let Some(Placed { value: Delivery::File(path), at }) = &draft.delivery {
+        if let Some(Placed { value: Delivery::File(FileDelivery { path, .. }), at }) = &draft.delivery {
             // A file in the defaults without {name} stands in one place and collides all the same.
             let own = if at.start >= draft.at.start { at } else { &draft.at };
             if let Some(first) = files.take(path.clone(), own) {
@@ -82,6 +84,8 @@ pub(super) fn agents(
             }
         }
         let allowed = allowed(&draft, subscriptions, findings);
+        let usable: Vec<&Subscription> = whole.iter().filter(|one| allowed.contains(&one.name)).copied().collect();
+        carried::check(&draft, &usable, &whole, findings);
         let agent::Draft { name, tool, target, delivery, drain, stop_grace, .. } = draft;
         if let (Some(name), Some(tool), Some(target), Some(delivery)) = (name, tool, target, delivery) {
             agents.push(Agent {

@@ -6,10 +6,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::agent::{Agent, Delivery, Target};
+use super::agent::{Agent, Target};
+use super::delivery::{Delivery, FileDelivery};
 use super::subscription::Subscription;
 use super::{Config, secret, size};
-use crate::domain::{CredentialRef, duration};
+use crate::domain::{Apply, CredentialRef, Reload, duration};
 
 impl Config {
     /// The effective config as TOML, with defaults and without secrets.
@@ -117,7 +118,7 @@ impl Lines {
         let subscriptions: Vec<_> = agent.subscriptions.iter().map(|name| name.as_str().to_owned()).collect();
         self.plain("subscriptions", &list(&subscriptions));
         let delivery = match &agent.delivery {
-            Delivery::File(path) => format!("file = {}", quoted(&path.display().to_string())),
+            Delivery::File(file) => file_delivery(file),
             Delivery::Env(name) => format!("env = {}", quoted(name)),
         };
         self.plain("delivery", &format!("{{ {delivery} }}"));
@@ -126,6 +127,24 @@ impl Lines {
             self.duration("stop_grace", grace);
         }
     }
+}
+
+fn file_delivery(file: &FileDelivery) -> String {
+    let mut parts = vec![
+        format!("file = {}", quoted(&file.path.display().to_string())),
+        format!("format = {}", quoted(file.format.as_str())),
+    ];
+    parts.extend(file.owner.map(|owner| format!("owner = {}", quoted(&owner.to_string()))));
+    parts.push(format!("mode = \"{:04o}\"", file.mode));
+    let apply = match &file.apply {
+        Apply::Restart => quoted("restart"),
+        Apply::Written => quoted("written"),
+        Apply::Reload(Reload::Signal(name)) => format!("{{ signal = {} }}", quoted(name)),
+        Apply::Reload(Reload::Exec(argv)) => format!("{{ exec = {} }}", list(argv)),
+        Apply::Reload(Reload::Http(url)) => format!("{{ http = {} }}", quoted(&secret::mask(url))),
+    };
+    parts.push(format!("apply = {apply}"));
+    parts.join(", ")
 }
 
 fn list(items: &[String]) -> String {

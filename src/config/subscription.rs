@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::path::{self, Expansion};
 use super::problem::Findings;
-use super::reader::{Field, Placed, Section, read_word};
+use super::reader::{Field, Placed, Section};
 use super::{keys, name, secret};
 use crate::domain::{CredentialRef, Provider, QuotaIdentity, SubscriptionName, SubscriptionType};
 
@@ -37,6 +37,9 @@ pub(super) struct Draft {
 pub(super) const LATER: &[&str] = &["priority", "metered", "max_utilization", "reserve", "probe"];
 /// Providers that a tool of this version has for its own.
 pub(super) const PROVIDERS: &[&str] = &["anthropic", "openai", "google"];
+const AGENTS_MAX: u32 = 8;
+/// Refresh tokens are good once: of two agents on one login, one is soon without.
+const LOGIN_AGENTS_MAX: u32 = 1;
 const CREDENTIAL_EXAMPLE: &str = "{ file = \"/etc/switchman/credentials/NAME\" }, never the secret itself";
 
 pub(super) fn read(mut section: Section<'_>, with: Expansion<'_>) -> Draft {
@@ -49,22 +52,15 @@ pub(super) fn read(mut section: Section<'_>, with: Expansion<'_>) -> Draft {
     if provider.is_absent() {
         section.missing("provider", "write provider = \"anthropic\", \"openai\", \"google\" or a name of your own");
     }
-    let kind = section.text("type", "\"setup-token\"").and_then(|text| {
-        if text.value == "login" {
-            let what = "subscriptions of type \"login\" are not in this version: their refresh tokens are single-use, so \
-                        a copied login ends the other one";
-            findings.error(&text.at, what, "use a \"setup-token\" (claude setup-token) or an \"api-key\"");
-            return None;
-        }
-        read_word::<SubscriptionType>(&text, findings)
-    });
+    let kind = section.word::<SubscriptionType>("type");
     let credential = section.section("credential", &[], CREDENTIAL_EXAMPLE, true);
     if credential.is_absent() {
         section.missing("credential", "add credential = { file = \"/etc/switchman/credentials/NAME\" }");
     }
     let credential = credential.and_then(|table| read_credential(table.value, with));
-    let agents_max = section.number("agents_max", 1..=10_000).unwrap_or(8);
+    let agents_max = section.number("agents_max", 1..=10_000);
     let quota = name::read(&mut section, "quota_identity", "\"org-1\"");
+    let title = section.title.clone();
     section.finish(true);
 
     let name = name.placed();
@@ -75,7 +71,16 @@ pub(super) fn read(mut section: Section<'_>, with: Expansion<'_>) -> Draft {
         Field::Absent => Some(SubscriptionType::ApiKey),
         Field::Bad => None,
     };
-    let subscription = match (&name, &provider, kind, credential.placed()) {
+    let credential = credential.placed();
+    let agents_max = if kind == Some(SubscriptionType::Login) {
+        if let Some(credential) = &credential {
+            check_login(&title, credential, &agents_max, findings);
+        }
+        LOGIN_AGENTS_MAX
+    } else {
+        agents_max.unwrap_or(AGENTS_MAX)
+    };
+    let subscription = match (&name, &provider, kind, credential) {
         (Some(name), Some(provider), Some(kind), Some(credential)) => Some(Subscription {
             name: SubscriptionName::new(name.value.as_str()),
             provider: Provider::new(provider.as_str()),
@@ -88,6 +93,21 @@ pub(super) fn read(mut section: Section<'_>, with: Expansion<'_>) -> Draft {
         _ => None,
     };
     Draft { name, provider, subscription }
+}
+
+/// A login is rewritten by the one tool that uses it, so its newest version has to be put back where it is kept.
+fn check_login(title: &str, credential: &Placed<CredentialRef>, agents_max: &Field<u32>, findings: &Findings) {
+    if !matches!(credential.value, CredentialRef::File(_)) {
+        let what = format!("{title} is a login, and its credential is no file");
+        let hint = "write credential = { file = \"…\" }: what the tool renews is put back into it";
+        findings.error(&credential.at, what, hint);
+    }
+    if let Field::Good(Placed { value, at }) = agents_max
+        && *value > LOGIN_AGENTS_MAX
+    {
+        let what = format!("{title} is a login, which one agent at a time can use: `agents_max` is 1");
+        findings.warning(at, what, "remove `agents_max`");
+    }
 }
 
 fn read_provider(text: &Placed<String>, findings: &Findings) -> Option<String> {

@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{CredentialRef, SubscriptionName, Tool};
+use crate::domain::{Apply, CredentialRef, Format, SubscriptionName, Tool};
 use crate::machine::policy::RuntimeKind;
+
+mod deliveries;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 const MINIMAL: &str = r#"
@@ -18,6 +20,10 @@ tool = "claude-code"
 container = "web"
 delivery = { file = "/srv/web/credential" }
 "#;
+
+fn file_policy(path: &str, format: Format, apply: Apply) -> FilePolicy {
+    FilePolicy { path: path.into(), format, apply }
+}
 
 fn no_env(_: &str) -> Option<String> {
     None
@@ -63,7 +69,8 @@ fn a_minimal_config_has_the_defaults_of_the_contract() {
 fn the_example_is_accepted_as_it_is_and_passes_a_check() {
     let (config, warnings) = Config::parse("config.example.toml", EXAMPLE, &no_env).unwrap();
     assert_eq!((warnings, config.check_files(Asked::ByCheck)), (vec![], vec![]));
-    assert_eq!(config.agents[0].delivery, Delivery::File("/srv/reviewer/credential".into()));
+    let policy = config.policy(&AgentName::new("reviewer")).unwrap();
+    assert_eq!(policy.file.unwrap(), file_policy("/srv/reviewer/credential", Format::Raw, Apply::Restart));
 }
 
 #[test]
@@ -231,10 +238,6 @@ fn every_check_of_an_agent_has_a_case() {
         (web.replace("file = \"/w\"", "file = \"w\""), "`delivery.file` is not an absolute path"),
         (web.replace("file = \"/w\"", "file = \"/{nam}\""), "`delivery.file` has the unknown placeholder {nam}"),
         (web.replace("file = \"/w\"", ""), "`delivery` names no place"),
-        (
-            web.replace("file = \"/w\"", "file = \"/w\", apply = \"written\""),
-            "unknown key `apply` in `delivery` of [[agent]] \"web\"",
-        ),
         (format!("{web}subscriptions = []"), "[[agent]] \"web\" has no subscription: its list is empty"),
         (format!("{web}subscriptions = [\"b\"]"), "[[agent]] \"web\" names the unknown subscription \"b\""),
         (format!("{web}subscriptions = [\"a\", \"a\"]"), "names the subscription \"a\" twice"),
@@ -285,7 +288,7 @@ fn every_check_of_a_subscription_has_a_case() {
     let cases: Vec<(String, &str)> = vec![
         (format!("{subscription}{subscription}"), "subscription \"s\" is already defined in line 2"),
         (subscription.replace("provider = \"mine\"\n", ""), "[[subscription]] \"s\" has no `provider`"),
-        (subscription.replace("api-key", "login"), "subscriptions of type \"login\" are not in this version"),
+        (subscription.replace("api-key", "login"), "[[subscription]] \"s\" is a login, and its credential is no file"),
         (subscription.replace("api-key", "token"), "unknown subscription type \"token\""),
         (subscription.replace("credential = { env = \"A\" }\n", ""), "[[subscription]] \"s\" has no `credential`"),
         (
@@ -345,14 +348,17 @@ fn an_engine_is_taken_from_the_environment_unless_the_config_names_one() {
 #[test]
 fn an_agent_overrides_the_defaults() {
     let text = with_agents(
-        "[agent_defaults]\ntool = \"claude-code\"\ndrain = \"5s\"\ndelivery = { file = \"/srv/{name}/c\" }\n\
+        "[agent_defaults]\ntool = \"claude-code\"\ndrain = \"5s\"\ndelivery = { file = \"/srv/{name}/c\", format = \"dotenv\" }\n\
          [[agent]]\nname = \"x\"\ncontainer = \"x\"\ndrain = \"7s\"\n\
          [[agent]]\nname = \"y\"\ncontainer = \"y\"\ndelivery = { file = \"/y\" }\n",
     );
     let config = good(&text);
-    let shown: Vec<_> =
-        config.agents.iter().map(|agent| (agent.drain.as_secs(), format!("{:?}", agent.delivery))).collect();
-    assert_eq!(shown, [(7, "File(\"/srv/x/c\")".to_owned()), (5, "File(\"/y\")".to_owned())]);
+    let shown: Vec<_> = config.agents.iter().map(|agent| (agent.drain.as_secs(), agent.delivery.clone())).collect();
+    let file = |path: &str, format| {
+        Delivery::File(FileDelivery { path: path.into(), format, owner: None, mode: 0o600, apply: Apply::Restart })
+    };
+    // A delivery of its own takes nothing from the defaults.
+    assert_eq!(shown, [(7, file("/srv/x/c", Format::Dotenv)), (5, file("/y", Format::Raw))]);
 }
 
 #[test]

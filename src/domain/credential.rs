@@ -6,6 +6,8 @@
 
 use std::path::PathBuf;
 
+use super::{Format, SubscriptionType, Tool};
+
 /// A reference to a credential: never the credential itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialRef {
@@ -50,16 +52,27 @@ pub fn without_line_end(content: &[u8]) -> &[u8] {
     content.strip_suffix(b"\r").unwrap_or(content)
 }
 
-/// Why this content, already without its line end, cannot be a credential; `None` if it could be one.
+/// What a member of a login document is called that holds the refresh token; every tool spells it in its way.
+pub const REFRESH_TOKEN: [&str; 3] = ["refreshToken", "refresh_token", "refresh"];
+
+/// Why this content can be neither a credential nor a login; `None` if it could be one. Whether a text is a login, a
+/// JSON document with a refresh token, is for its reader to say.
 #[must_use]
-pub fn implausible(content: &[u8]) -> Option<&'static str> {
+pub fn implausible_text(content: &[u8]) -> Option<&'static str> {
     if content.len() > CredentialRef::BYTES_MAX {
         return Some("it is larger than 64 KiB");
     }
     let Ok(text) = std::str::from_utf8(content) else { return Some("it is not UTF-8 text") };
-    if text.trim().is_empty() {
-        return Some("it is empty");
+    text.trim().is_empty().then_some("it is empty")
+}
+
+/// Why this content, already without its line end, cannot be a credential; `None` if it could be one.
+#[must_use]
+pub fn implausible(content: &[u8]) -> Option<&'static str> {
+    if let Some(why) = implausible_text(content) {
+        return Some(why);
     }
+    let text = std::str::from_utf8(content).unwrap_or_default();
     if text.contains(['\n', '\r']) {
         return Some("it has more than one line");
     }
@@ -69,9 +82,73 @@ pub fn implausible(content: &[u8]) -> Option<&'static str> {
     None
 }
 
+/// The variable from which a tool takes a credential of this sort; `None` where it has none. A provider that no tool
+/// has for its own speaks the language of the tool's.
+#[must_use]
+pub fn variable(tool: Tool, provider: &str, kind: SubscriptionType) -> Option<&'static str> {
+    let is_known = Tool::ALL.iter().any(|tool| tool.provider() == Some(provider));
+    let provider = if is_known { provider } else { tool.provider()? };
+    match (provider, kind) {
+        ("anthropic", SubscriptionType::SetupToken) => Some("CLAUDE_CODE_OAUTH_TOKEN"),
+        ("anthropic", SubscriptionType::ApiKey) => Some("ANTHROPIC_API_KEY"),
+        ("openai", SubscriptionType::ApiKey) => Some("OPENAI_API_KEY"),
+        ("google", SubscriptionType::ApiKey) => Some("GEMINI_API_KEY"),
+        (_, SubscriptionType::SetupToken | SubscriptionType::ApiKey | SubscriptionType::Login) => None,
+    }
+}
+
+/// Why a file of this format cannot carry such a credential to this tool; `None` if it can.
+#[must_use]
+pub fn misfit(format: Format, tool: Tool, provider: &str, kind: SubscriptionType) -> Option<String> {
+    match (format, kind) {
+        (Format::Raw, SubscriptionType::SetupToken | SubscriptionType::ApiKey | SubscriptionType::Login) => None,
+        (Format::Dotenv | Format::ClaudeCredentials, SubscriptionType::Login) => {
+            Some("a login is a document of its own, which only format \"raw\" leaves as it is".to_owned())
+        }
+        (Format::Dotenv, SubscriptionType::SetupToken | SubscriptionType::ApiKey) => {
+            let why = format!("no variable is known for type \"{kind}\" of provider \"{provider}\" in {tool}");
+            variable(tool, provider, kind).is_none().then_some(why)
+        }
+        (Format::ClaudeCredentials, SubscriptionType::ApiKey) => {
+            Some("the document that Claude Code reads holds a setup-token, no api-key".to_owned())
+        }
+        (Format::ClaudeCredentials, SubscriptionType::SetupToken) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_is_known_by_provider_and_sort() {
+        use SubscriptionType::{ApiKey, Login, SetupToken};
+        let cases = [
+            (Tool::ClaudeCode, "anthropic", SetupToken, Some("CLAUDE_CODE_OAUTH_TOKEN")),
+            (Tool::ClaudeCode, "anthropic", ApiKey, Some("ANTHROPIC_API_KEY")),
+            (Tool::Codex, "openai", ApiKey, Some("OPENAI_API_KEY")),
+            (Tool::GeminiCli, "google", ApiKey, Some("GEMINI_API_KEY")),
+            (Tool::Opencode, "anthropic", ApiKey, Some("ANTHROPIC_API_KEY")),
+            (Tool::ClaudeCode, "my-proxy", ApiKey, Some("ANTHROPIC_API_KEY")),
+            (Tool::Codex, "openai", SetupToken, None),
+            (Tool::Custom, "my-proxy", ApiKey, None),
+            (Tool::ClaudeCode, "anthropic", Login, None),
+        ];
+        for (tool, provider, kind, name) in cases {
+            assert_eq!(variable(tool, provider, kind), name, "{tool} {provider} {kind}");
+            assert_eq!(misfit(Format::Dotenv, tool, provider, kind).is_none(), name.is_some(), "{tool} {provider}");
+            assert_eq!(misfit(Format::Raw, tool, provider, kind), None);
+            assert_eq!(misfit(Format::ClaudeCredentials, tool, provider, kind).is_none(), kind == SetupToken);
+        }
+    }
+
+    #[test]
+    fn a_text_of_several_lines_is_plausible_as_a_login_only() {
+        let document = b"{\n  \"a\": 1\n}\n";
+        assert_eq!(implausible_text(document), None);
+        assert_eq!(implausible(document), Some("it has more than one line"));
+        assert_eq!(implausible_text(b" \n"), Some("it is empty"));
+    }
 
     #[test]
     fn what_cannot_be_a_credential_is_named() {

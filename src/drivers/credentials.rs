@@ -3,8 +3,9 @@
 //! It must not keep, log or quote a credential: an error says where it should have come from and what was
 //! wrong with it, never what was read. Buffers of ours are wiped when they are dropped.
 //!
-//! Invariants: a read ends (a FIFO is not waited for, a command has ten seconds) · what is handed out is one
-//! line of text, without its line end, and so is what the fingerprint is of.
+//! Invariants: a read ends (a FIFO is not waited for, a command has ten seconds) · what is handed out of a static
+//! credential is one line of text, without its line end, and so is what the fingerprint is of · a login is the document
+//! as it is, and only a newer one of the same account ever takes its place.
 //!
 //! Tests: below, with canaries; plausibility in `domain::credential`.
 
@@ -13,12 +14,14 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::io::AsyncReadExt;
 use zeroize::Zeroizing;
+
+mod kept;
 
 use super::fingerprint::fingerprint;
 use crate::domain::credential::{implausible, is_exposed, without_line_end};
@@ -41,6 +44,8 @@ pub struct Credentials {
     env: Environment,
     systemd: Option<PathBuf>,
     clock: Arc<dyn Clock>,
+    /// One login is put back at a time: what is compared must be what is replaced.
+    putting_back: Arc<Mutex<()>>,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -59,7 +64,7 @@ impl Credentials {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let references = references.into_iter().map(|(name, reference, kind)| (name, (reference, kind)));
-        Self { references: references.collect(), env, systemd, clock }
+        Self { references: references.collect(), env, systemd, clock, putting_back: Arc::default() }
     }
 
     async fn content(&self, reference: &CredentialRef) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -83,13 +88,33 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    async fn login(&self, reference: &CredentialRef, name: &SubscriptionName) -> Result<Credential, Failure> {
+        let CredentialRef::File(path) = reference else {
+            return Err(Failure::Implausible(
+                "a login is kept in a file, into which renewed ones are put back".to_owned(),
+            ));
+        };
+        let (path, name) = (path.clone(), name.clone());
+        match tokio::task::spawn_blocking(move || kept::read(&path, &name)).await {
+            Ok(read) => read,
+            Err(_) => Err(Failure::Unreadable("reading it was broken off".to_owned())),
+        }
+    }
+}
+
 impl CredentialSource for Credentials {
     fn read<'a>(&'a self, subscription: &'a SubscriptionName) -> Pending<'a, Result<Credential, CredentialError>> {
         Box::pin(async move {
             let Some((reference, kind)) = self.references.get(subscription) else {
                 return Err(CredentialError::NoSuchSubscription(subscription.clone()));
             };
-            let read = self.content(reference).await.and_then(|content| plausible(&content, *kind));
+            let read = match kind {
+                SubscriptionType::Login => self.login(reference, subscription).await,
+                SubscriptionType::SetupToken | SubscriptionType::ApiKey => {
+                    self.content(reference).await.and_then(|content| plausible(&content, *kind))
+                }
+            };
             read.map_err(|failure| {
                 let (subscription, place) = (subscription.clone(), reference.to_string());
                 match failure {
@@ -102,14 +127,32 @@ impl CredentialSource for Credentials {
 
     fn take_back<'a>(
         &'a self,
-        _: &'a SubscriptionName,
-        _: &'a Login,
+        subscription: &'a SubscriptionName,
+        login: &'a Login,
     ) -> Pending<'a, Result<TakenBack, CredentialError>> {
-        Box::pin(std::future::ready(Ok(TakenBack::NotNewer)))
+        Box::pin(async move {
+            let Some((reference, kind)) = self.references.get(subscription) else {
+                return Err(CredentialError::NoSuchSubscription(subscription.clone()));
+            };
+            let (CredentialRef::File(path), SubscriptionType::Login) = (reference, kind) else {
+                // Only people change a static credential.
+                return Ok(TakenBack::NotNewer);
+            };
+            let (path, login, putting_back) = (path.clone(), login.clone(), Arc::clone(&self.putting_back));
+            let put = tokio::task::spawn_blocking(move || {
+                let _one_at_a_time = putting_back.lock().unwrap_or_else(PoisonError::into_inner);
+                kept::put_back(&path, &login)
+            });
+            put.await.unwrap_or_else(|_| Err("the work on it was cut off".to_owned())).map_err(|why| {
+                let (subscription, place) = (subscription.clone(), reference.to_string());
+                CredentialError::NotPutBack { subscription, place, why }
+            })
+        })
     }
 }
 
 /// Why there is no credential.
+#[derive(Debug)]
 enum Failure {
     Unreadable(String),
     Implausible(String),

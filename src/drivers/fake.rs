@@ -3,6 +3,7 @@
 //! A fake must not be kinder than the real thing: each passes the conformance suite of its port.
 
 pub mod clock;
+mod delivered;
 pub mod fault;
 pub mod logs;
 pub mod runtime;

@@ -73,6 +73,16 @@ pub enum CredentialError {
         /// The cause in words.
         why: String,
     },
+    /// What an agent's tool has renewed could not be put back.
+    #[error("login of \"{subscription}\" cannot be put back: {place}: {why}")]
+    NotPutBack {
+        /// Whose login.
+        subscription: SubscriptionName,
+        /// Where it is kept.
+        place: String,
+        /// The cause in words, and what to mend.
+        why: String,
+    },
 }
 
 impl CredentialError {
@@ -80,7 +90,10 @@ impl CredentialError {
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::NoSuchSubscription(_) | Self::Unreadable { .. } | Self::Implausible { .. } => Disposition::Permanent,
+            Self::NoSuchSubscription(_)
+            | Self::Unreadable { .. }
+            | Self::Implausible { .. }
+            | Self::NotPutBack { .. } => Disposition::Permanent,
         }
     }
 }

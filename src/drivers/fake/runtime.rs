@@ -13,8 +13,11 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 
+use super::delivered::Delivered;
 use super::fault::Fault;
-use crate::domain::{AgentName, Fingerprint, Generation, Instance, Mount, Mounted, RuntimeState, SubscriptionName};
+use crate::domain::{
+    AgentName, Fingerprint, Generation, Instance, Mount, Mounted, RuntimeState, SubscriptionName, Wall,
+};
 use crate::drivers::fingerprint::fingerprint;
 use crate::ports::Pending;
 use crate::ports::credentials::Login;
@@ -42,6 +45,8 @@ pub enum Call {
     Preflight,
     /// `Delivery::deliver`.
     Deliver,
+    /// `Delivery::login`.
+    Login,
     /// `Delivery::found`.
     Found,
 }
@@ -90,17 +95,16 @@ struct Container {
     surroundings: Option<Surroundings>,
 }
 
-/// A credential in its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Delivered {
-    fingerprint: Fingerprint,
-    assignment: Option<(SubscriptionName, Generation)>,
-}
-
 impl State {
     fn next(&mut self, prefix: &str) -> String {
         self.count += 1;
         format!("{prefix}{:06}", self.count)
+    }
+
+    /// A time after every one before it: files know when they were written.
+    fn later(&mut self) -> Wall {
+        self.count += 1;
+        Wall(i64::try_from(self.count).unwrap_or(i64::MAX))
     }
 
     fn agent(&mut self, name: &AgentName) -> Result<&mut Agent, RuntimeError> {
@@ -276,10 +280,13 @@ impl FakeWorld {
         });
     }
 
-    /// Somebody writes the agent's file by hand.
+    /// Somebody, or the tool, writes the agent's file; what tells of the last delivery stays beside it.
     pub fn put_file(&self, agent: &AgentName, content: &str) {
-        if let Ok(agent) = self.state().agent(agent) {
-            agent.file = Some(Delivered { fingerprint: fingerprint(content.as_bytes()), assignment: None });
+        let mut state = self.state();
+        let written_at = state.later();
+        if let Ok(agent) = state.agent(agent) {
+            let assignment = agent.file.as_ref().and_then(|file| file.assignment.clone());
+            agent.file = Some(Delivered::new(content, written_at, assignment));
         }
     }
 
@@ -471,10 +478,11 @@ impl Delivery for FakeWorld {
     }
 
     fn deliver<'a>(&'a self, consignment: Consignment<'a>) -> Pending<'a, Result<(), DeliveryError>> {
-        let delivered = Delivered {
-            fingerprint: fingerprint(consignment.credential.secret.expose_secret().as_bytes()),
-            assignment: Some((consignment.subscription.clone(), consignment.generation)),
-        };
+        let delivered = Delivered::new(
+            consignment.credential.secret.expose_secret(),
+            self.state().later(),
+            Some((consignment.subscription.clone(), consignment.generation)),
+        );
         Box::pin(self.delivery_call(consignment.agent, Call::Deliver, move |agent| {
             if agent.place == Place::File {
                 agent.file = Some(delivered.clone());
@@ -488,14 +496,21 @@ impl Delivery for FakeWorld {
     }
 
     fn login<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<Login>, DeliveryError>> {
-        Box::pin(self.delivery_call(agent, Call::Found, |_| None))
+        Box::pin(self.delivery_call(agent, Call::Login, |agent| {
+            let (document, written_at) = agent.file.as_ref()?.login.clone()?;
+            Some(Login { document: document.into(), written_at })
+        }))
     }
 
     fn found<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Found, DeliveryError>> {
         Box::pin(self.delivery_call(agent, Call::Found, |agent| match (agent.place, &agent.file) {
             (Place::Environment, _) => Found::NotAFile,
             (Place::File, None) => Found::Nothing,
-            (Place::File, Some(file)) => Found::Credential(FoundCredential::of_static(file.fingerprint.clone())),
+            (Place::File, Some(file)) => Found::Credential(FoundCredential {
+                content: file.fingerprint.clone(),
+                account: file.account.clone(),
+                named: file.assignment.as_ref().map(|(name, _)| name.clone()),
+            }),
         }))
     }
 }
