@@ -11,10 +11,8 @@ mod daemon;
 #[expect(dead_code, reason = "the tests of the runtimes use more of it")]
 #[path = "rig/engine.rs"]
 mod engine;
-#[expect(dead_code, reason = "what is killed at its calls uses more of it")]
 #[path = "rig/engine_proxy.rs"]
 mod engine_proxy;
-#[expect(dead_code, reason = "what is killed at its calls uses more of it")]
 #[path = "rig/hook.rs"]
 mod hook;
 #[path = "rig/http.rs"]
@@ -44,7 +42,11 @@ mod as_found;
 mod calls_fail;
 #[path = "engine_faults/engine_ends.rs"]
 mod engine_ends;
+#[path = "engine_faults/kills.rs"]
+mod kills;
 #[path = "engine_faults/no_start.rs"]
 mod no_start;
 #[path = "engine_faults/outages.rs"]
 mod outages;
+#[path = "engine_faults/told_twice.rs"]
+mod told_twice;
