@@ -44,9 +44,13 @@ mod calls_fail;
 mod engine_ends;
 #[path = "engine_faults/kills.rs"]
 mod kills;
+#[path = "engine_faults/meddling.rs"]
+mod meddling;
 #[path = "engine_faults/no_start.rs"]
 mod no_start;
 #[path = "engine_faults/outages.rs"]
 mod outages;
 #[path = "engine_faults/told_twice.rs"]
 mod told_twice;
+#[path = "engine_faults/torn.rs"]
+mod torn;

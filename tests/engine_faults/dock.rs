@@ -25,7 +25,10 @@ pub(crate) struct Plan {
     /// Whether the daemon sees the engine through the proxy.
     pub(crate) through_proxy: bool,
     pub(crate) has_other: bool,
-    pub(crate) stop_grace: &'static str,
+    /// `None`: the container's own.
+    pub(crate) stop_grace: Option<&'static str>,
+    /// The container's own stop timeout.
+    pub(crate) stop_timeout_s: Option<i64>,
     /// The health check of the container says healthy while this path exists in it.
     pub(crate) healthy_if: Option<&'static str>,
     /// Lines of `[switching]` besides the usual ones.
@@ -40,7 +43,8 @@ impl Default for Plan {
             options: EngineOptions::default(),
             through_proxy: true,
             has_other: false,
-            stop_grace: "1s",
+            stop_grace: Some("1s"),
+            stop_timeout_s: None,
             healthy_if: None,
             switching: "",
             is_running: true,
@@ -65,6 +69,7 @@ pub(crate) struct Dock {
     pub(crate) private: PrivateEngine,
     pub(crate) container: String,
     healthy_if: Option<&'static str>,
+    stop_timeout_s: Option<i64>,
 }
 
 impl Dock {
@@ -82,12 +87,8 @@ impl Dock {
         let mut setup = Setup::new(if plan.has_other { &["a", "b", "c", "d"] } else { &["a", "b"] }, agents)
             .switching(&format!("budget = {{ switches = 100, per = \"1h\" }}\nsettle = \"1s\"\n{}", plan.switching));
         setup.agents[0].place = Place::Container(container.clone());
-        setup.agents[0].lines = format!(
-            "stop_grace = {:?}
-subscriptions = [\"a\", \"b\"]
-",
-            plan.stop_grace
-        );
+        let grace = plan.stop_grace.map(|grace| format!("stop_grace = {grace:?}\n")).unwrap_or_default();
+        setup.agents[0].lines = format!("{grace}subscriptions = [\"a\", \"b\"]\n");
         if plan.has_other {
             "stop_grace = \"1s\"
 subscriptions = [\"c\", \"d\"]
@@ -97,7 +98,15 @@ subscriptions = [\"c\", \"d\"]
         let host = if plan.through_proxy { proxy.host() } else { private.host() };
         setup.docker = format!("host = \"{host}\"\ntimeout = \"1s\"\n");
         let site = Site::new(setup);
-        let mut dock = Self { site, engine, proxy, private, container, healthy_if: plan.healthy_if };
+        let mut dock = Self {
+            site,
+            engine,
+            proxy,
+            private,
+            container,
+            healthy_if: plan.healthy_if,
+            stop_timeout_s: plan.stop_timeout_s,
+        };
         dock.deliver("a");
         dock.put_container().await;
         dock.start_by_hand().await;
@@ -129,7 +138,7 @@ subscriptions = [\"c\", \"d\"]
             arguments: vec!["--credential-file".into(), inside("credential"), "--control".into(), inside("control")],
             binds: vec![(self.site.folder.home(ONE), CONTAINER_FOLDER)],
             healthy_if: self.healthy_if,
-            ..Shape::default()
+            stop_timeout_s: self.stop_timeout_s,
         };
         self.engine.create(&self.container.clone(), &shape).await;
     }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::daemon::LONG;
 use crate::dock::{Dock, ONE, Plan};
+use crate::outages::degraded;
 use crate::private_engine::EngineOptions;
 use crate::program::eventually;
 
@@ -47,7 +48,7 @@ async fn next(signals: &mut Signals) -> EventMessage {
 /// it yet.
 async fn end_within_our_restart(live_restore: bool, end: End) -> Dock {
     let options = EngineOptions { live_restore, log_driver: "local" };
-    let mut dock = Dock::set(Plan { options, stop_grace: "4s", ..Plan::default() }).await;
+    let mut dock = Dock::set(Plan { options, stop_grace: Some("4s"), ..Plan::default() }).await;
     dock.site.tell(ONE, "ignore-term").await;
     let mut signals = signals(&dock).await;
     dock.fail_and_switch(1).await;
@@ -62,13 +63,6 @@ async fn end_within_our_restart(live_restore: bool, end: End) -> Dock {
     dock.proxy.go_away().await;
     dock.private.come_up().await;
     dock
-}
-
-async fn degraded(dock: &Dock) {
-    assert_eq!(dock.site.call("GET", "/healthz", None).await.status, 200);
-    let ready = dock.site.call("GET", "/readyz", None).await;
-    assert_eq!(ready.status, 200, "{}", ready.text);
-    assert!(ready.body["degraded"][0].as_str().is_some_and(|what| what.contains("engine")), "{}", ready.text);
 }
 
 /// The daemon sees the engine again: the switch is finished, the agent was started once.
