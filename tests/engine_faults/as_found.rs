@@ -1,12 +1,10 @@
 //! S8: a container is taken as it is found. What does not run is not started, what is gone is not made, what somebody
 //! else has restarted is not restarted again, and what runs at first sight is left to run.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde_json::{Value, json};
 
 use crate::dock::{Dock, ONE, Plan};
-use crate::engine_proxy::{Call, Kind, Side};
+use crate::engine_proxy::Side;
 use crate::program::eventually;
 
 #[tokio::test]
@@ -63,13 +61,7 @@ async fn s8_a_container_that_somebody_restarts_in_between_is_not_restarted_again
     // With the new credential in place there are two looks before the order: the one that names the life which is to
     // end, and the driver's own.
     let base = dock.proxy.calls().len();
-    let (file, new) = (dock.site.folder.home(ONE).join("credential"), dock.site.folder.credential("b"));
-    let looks = AtomicUsize::new(0);
-    let second = move |call: &Call| {
-        let is_in_place = std::fs::read_to_string(&file).is_ok_and(|content| content.trim_end() == new);
-        is_in_place && call.kind == Kind::Inspect && looks.fetch_add(1, Ordering::SeqCst) == 1
-    };
-    let hold = dock.proxy.hold(Side::Before, second);
+    let hold = dock.proxy.hold(Side::Before, dock.call_of_switch(2, "b"));
     dock.fail_and_switch(1).await;
     hold.reached().await;
     assert_eq!(dock.delivered(), dock.site.folder.credential("b"));

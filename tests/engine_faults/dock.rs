@@ -1,13 +1,15 @@
 //! An agent in a container of a private engine, a daemon that may see the engine through a proxy, and a hand that
 //! reaches the engine past both.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bollard::query_parameters::{LogsOptionsBuilder, RestartContainerOptionsBuilder, StopContainerOptionsBuilder};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use switchman::drivers::fingerprint::fingerprint;
 
 use crate::engine::{Shape, TestEngine, fresh_name};
-use crate::engine_proxy::EngineProxy;
+use crate::engine_proxy::{Call, EngineProxy};
 use crate::http::Answered;
 use crate::private_engine::{EngineOptions, PrivateEngine};
 use crate::program::eventually;
@@ -265,8 +267,23 @@ subscriptions = [\"c\", \"d\"]
         .await
     }
 
+    /// The calls of a switch by their number: 0 is the look before the credential of `to` is in place, the others are
+    /// counted from then on. Before, the daemon may look for reasons of its own.
+    pub(crate) fn call_of_switch(&self, number: usize, to: &str) -> impl Fn(&Call) -> bool + Send + use<> {
+        let (file, new) = (self.site.folder.home(ONE).join("credential"), self.site.folder.credential(to));
+        let seen = AtomicUsize::new(0);
+        move |call| {
+            if !call.is_work() {
+                return false;
+            }
+            let is_in_place = std::fs::read_to_string(&file).is_ok_and(|content| content.trim_end() == new);
+            let this = if is_in_place { seen.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
+            this == number
+        }
+    }
+
     /// The orders that the engine was sent since there were so many calls.
     pub(crate) fn orders(&self, since: usize) -> Vec<String> {
-        self.proxy.since(since).into_iter().filter(crate::engine_proxy::Call::is_order).map(|call| call.line).collect()
+        self.proxy.since(since).into_iter().filter(Call::is_order).map(|call| call.line).collect()
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::dock::{Dock, ONE};
-use crate::engine_proxy::{Call, Hold, Kind, Side};
+use crate::engine_proxy::{Kind, Side};
 use crate::outages::degraded;
 
 /// The calls that every switch makes: two looks before the order, the driver's own, the order, and one after it.
@@ -18,21 +18,15 @@ impl Torn {
     /// The engine goes away around this call of the switch.
     async fn away_at(&self, number: usize, side: Side) -> u64 {
         self.dock.site.serving(ONE).await;
-        let (_, generation) = self.dock.assignment(ONE).await;
-        let hold = self.hold(number, side);
+        let (from, generation) = self.dock.assignment(ONE).await;
+        let to = if from == "a" { "b" } else { "a" };
+        let hold = self.dock.proxy.hold(side, self.dock.call_of_switch(number, to));
         self.dock.fail_and_switch(generation).await;
         hold.reached().await;
         self.dock.proxy.go_away().await;
         hold.abandon();
         degraded(&self.dock).await;
         generation + 1
-    }
-
-    fn hold(&self, number: usize, side: Side) -> Hold {
-        let seen = std::sync::atomic::AtomicUsize::new(0);
-        self.dock.proxy.hold(side, move |call: &Call| {
-            call.is_work() && seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == number
-        })
     }
 
     /// It comes back, and everything is finished.
