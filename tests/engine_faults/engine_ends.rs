@@ -83,8 +83,18 @@ async fn finished(dock: &Dock) {
 async fn an_engine_that_stops_within_our_restart_leaves_the_container_standing_and_we_start_it() {
     let dock = end_within_our_restart(false, End::Asked).await;
     let left = dock.seen().await;
-    assert_eq!((left.is_running, left.exit_code), (false, 137), "{left:?}");
-    finished(&dock).await;
+    assert!(!left.is_running, "{left:?}");
+    if left.exit_code == 137 {
+        return finished(&dock).await;
+    }
+    // A slow engine may still begin the next life while it goes down, and then ends it as well: see `for_a_while.rs`.
+    assert_eq!(left.exit_code, 143, "{left:?}");
+    dock.started(2).await;
+    dock.proxy.come_back().await;
+    let done = dock.completed(2).await;
+    assert!(done["outcome"] == "ready" || done["outcome"] == "not_running", "{done:#}");
+    assert_eq!(dock.site.switches(ONE).await.len(), 1);
+    assert!(dock.starts().await.len() <= 3, "{:#?}", dock.starts().await);
 }
 
 #[tokio::test]
