@@ -42,6 +42,8 @@ mod as_found;
 mod calls_fail;
 #[path = "engine_faults/engine_ends.rs"]
 mod engine_ends;
+#[path = "engine_faults/for_a_while.rs"]
+mod for_a_while;
 #[path = "engine_faults/kills.rs"]
 mod kills;
 #[path = "engine_faults/meddling.rs"]
