@@ -1,6 +1,7 @@
 //! What surrounds the work in a container, as far as it can keep a credential from being used.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Fingerprint;
 
@@ -11,6 +12,8 @@ pub struct Surroundings {
     pub variables: Vec<String>,
     /// Which paths of this machine are seen inside.
     pub mounts: Vec<Mount>,
+    /// How long the container is given to end, if that is configured in it.
+    pub stop_timeout: Option<Duration>,
     /// The state directory of the daemon that the container's label names, if it has one.
     pub owner: Option<String>,
 }

@@ -25,7 +25,7 @@ pub(crate) fn host() -> DockerHost {
 
 /// Containers of one test.
 pub(crate) struct TestEngine {
-    client: Docker,
+    pub(crate) client: Docker,
     image: String,
     names: Vec<String>,
 }
@@ -54,23 +54,29 @@ pub(crate) fn fresh_name(purpose: &str) -> String {
     format!("switchman-test-{}-{}-{purpose}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn connect() -> Docker {
-    let client = match host() {
-        DockerHost::Unix(path) => Docker::connect_with_unix(&path, 60, bollard::API_DEFAULT_VERSION),
-        DockerHost::Http(address) => Docker::connect_with_http(&address, 60, bollard::API_DEFAULT_VERSION),
+fn connect(host: &DockerHost) -> Docker {
+    let client = match host {
+        DockerHost::Unix(path) => Docker::connect_with_unix(path, 60, bollard::API_DEFAULT_VERSION),
+        DockerHost::Http(address) => Docker::connect_with_http(address, 60, bollard::API_DEFAULT_VERSION),
     };
-    client.unwrap_or_else(|error| panic!("{}", no_engine(&error)))
+    client.unwrap_or_else(|error| panic!("{}", no_engine(host, &error)))
 }
 
-fn no_engine(error: &bollard::errors::Error) -> String {
-    format!("these tests need a Docker Engine at {} (scripts/test starts one): {error}", host())
+fn no_engine(host: &DockerHost, error: &bollard::errors::Error) -> String {
+    format!("these tests need a Docker Engine at {host} (scripts/test starts one): {error}")
 }
 
 impl TestEngine {
+    /// On the engine that tests share.
     pub(crate) async fn new() -> Self {
-        let client = connect();
+        Self::at(&host()).await
+    }
+
+    /// On this engine.
+    pub(crate) async fn at(host: &DockerHost) -> Self {
+        let client = connect(host);
         if let Err(error) = client.ping().await {
-            panic!("{}", no_engine(&error));
+            panic!("{}", no_engine(host, &error));
         }
         let image = image(&client, &agent_program()).await;
         Self { client, image, names: Vec::new() }

@@ -221,7 +221,7 @@ async fn engines_old_and_new_are_understood_and_asked_in_no_version_of_their_own
         let seen = runtime.look(&one()).await.unwrap();
         assert_eq!((seen.state, seen.instance), (RuntimeState::Running, Some(super::scripted_engine::before())));
         let mounts = vec![Mount { source: "/srv/a".into(), destination: "/a".into() }];
-        let expected = Surroundings { variables: vec!["TOKEN".to_owned()], mounts, owner: None };
+        let expected = Surroundings { variables: vec!["TOKEN".to_owned()], mounts, ..Surroundings::default() };
         assert_eq!(seen.surroundings, Some(expected));
         assert_eq!(engine.requests(), ["GET /containers/box/json"], "a look is one call");
         assert_eq!(heard(&runtime, "the end", end).await.exit_code, Some(1));

@@ -47,7 +47,7 @@ impl Container {
             started_at: state.started_at.filter(|at| !at.is_empty() && at != NEVER),
             health: state.health.and_then(|health| health.status),
             stop_timeout,
-            surroundings: surroundings(config, found.mounts.unwrap_or_default()),
+            surroundings: Surroundings { stop_timeout, ..surroundings(config, found.mounts.unwrap_or_default()) },
         })
     }
 
@@ -70,6 +70,7 @@ fn surroundings(config: ContainerConfig, mounts: Vec<MountPoint>) -> Surrounding
         variables: variables.filter_map(|variable| name_of(&variable)).collect(),
         mounts: mounts.into_iter().filter_map(mount).collect(),
         owner: labels.remove(OWNER_LABEL).filter(|owner| !owner.is_empty()),
+        stop_timeout: None,
     }
 }
 

@@ -15,7 +15,8 @@
 //!
 //! (`Absent` in the picture is two phases in the code: waiting for the next try, and waiting for its ping.)
 //!
-//! A stream that is silent may be dead: its body has no timeout, so the engine is pinged beside it. The state
+//! A stream that is silent may be dead: its body has no timeout, so the engine is pinged beside it, and with a ping
+//! every now and then the stream is asked for anew. The state
 //! lives here and not in the future, so a caller may drop the future at any time and lose nothing.
 //!
 //! Of a life that was killed the engine is asked once whether memory was wanted: where the kernel tells that by a
@@ -37,7 +38,7 @@ use futures_util::{Stream, StreamExt};
 use super::DockerRuntime;
 use super::calls::in_words;
 use super::news::News;
-use crate::domain::{AgentName, Due};
+use crate::domain::{AgentName, Due, Moment};
 use crate::ports::runtime::{Ended, RuntimeEvent};
 
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -48,6 +49,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const GOOD_CONNECTION: Duration = Duration::from_secs(10);
 /// The exit code of what was killed, by whomever.
 const KILLED: i32 = 128 + 9;
+/// A stream is used for so long: it may have died without a word, or never have begun, while pings are answered.
+const STREAM_FOR: Duration = Duration::from_secs(20);
 /// Events from so long before the connection are asked for, so that none falls between it and the ping.
 const OVERLAP: Duration = Duration::from_secs(2);
 
@@ -67,7 +70,7 @@ struct Asked {
 enum Phase {
     Absent { retry: Option<Due> },
     Asking { ping: Ping },
-    Follow { events: Events, next_ping: Due, ping: Option<Ping>, good_from: Due },
+    Follow { events: Events, opened: Moment, next_ping: Due, ping: Option<Ping> },
 }
 
 /// Follows the engine.
@@ -138,15 +141,10 @@ impl Follower {
 
     /// The first answer after an absence.
     fn answered(&mut self, docker: &DockerRuntime, answer: Result<(), String>) -> Option<RuntimeEvent> {
-        match answer.and_then(|()| docker.events()) {
+        let now = docker.clock.now();
+        match answer.and_then(|()| docker.events(now)) {
             Ok(events) => {
-                let now = docker.clock.now();
-                self.phase = Phase::Follow {
-                    events,
-                    next_ping: now.due_after(PING_EVERY),
-                    ping: None,
-                    good_from: now.due_after(GOOD_CONNECTION),
-                };
+                self.phase = Phase::Follow { events, opened: now, next_ping: now.due_after(PING_EVERY), ping: None };
                 self.lost_told = false;
                 Some(RuntimeEvent::EngineBack)
             }
@@ -159,8 +157,8 @@ impl Follower {
 
     fn heard(&mut self, docker: &DockerRuntime, heard: Heard) -> Option<RuntimeEvent> {
         let now = docker.clock.now();
-        if let Phase::Follow { next_ping, ping, good_from, .. } = &mut self.phase {
-            if good_from.is_past(now) {
+        if let Phase::Follow { events, opened, next_ping, ping } = &mut self.phase {
+            if opened.due_after(GOOD_CONNECTION).is_past(now) {
                 self.failures = 0;
             }
             match heard {
@@ -175,7 +173,15 @@ impl Follower {
                     };
                 }
                 Heard::Silence => *ping = Some(docker.ping()),
-                Heard::Pinged(Ok(())) => (*ping, *next_ping) = (None, now.due_after(PING_EVERY)),
+                Heard::Pinged(Ok(())) => {
+                    (*ping, *next_ping) = (None, now.due_after(PING_EVERY));
+                    // What was told since the old stream was opened is told once more by the new one.
+                    if opened.due_after(STREAM_FOR).is_past(now)
+                        && let Ok(fresh) = docker.events(*opened)
+                    {
+                        (*events, *opened) = (fresh, now);
+                    }
+                }
                 Heard::Pinged(Err(why)) => {
                     self.wait(docker);
                     self.lost_told = true;
@@ -226,9 +232,10 @@ impl DockerRuntime {
         })
     }
 
-    fn events(&self) -> Result<Events, String> {
+    /// What has happened since then, and what will.
+    fn events(&self, from: Moment) -> Result<Events, String> {
         let client = self.engine.client().map_err(|error| error.to_string())?;
-        let since = self.clock.now().wall.minus(OVERLAP).0 / 1_000;
+        let since = from.wall.minus(OVERLAP).0 / 1_000;
         let filters = HashMap::from([("type", vec!["container"]), ("event", ACTIONS.to_vec())]);
         let options = EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build();
         Ok(client.events(Some(options)).boxed())

@@ -8,7 +8,8 @@
 //! | `health_status: healthy`, `health_status: unhealthy` | `Health` |
 //! | any other | `Changed` |
 //!
-//! After a new connection the last seconds are told again; an end that was told already is then a change only.
+//! After a new connection the last seconds are told again; an end or a verdict that was told already is then a change
+//! only.
 //! What is remembered is bounded by the number of agents.
 //!
 //! Tests: below, `tests/runtime_conformance/docker_events.rs`.
@@ -30,6 +31,8 @@ const NANOSECONDS: i64 = 1_000_000;
 pub(super) struct News {
     /// The container in which something was ended for want of memory since its start.
     out_of_memory: BTreeMap<AgentName, String>,
+    /// What its health check said last.
+    health: BTreeMap<AgentName, bool>,
     /// The end that was told last: whose, and when by the engine's clock in nanoseconds.
     told: BTreeMap<AgentName, (String, i64)>,
 }
@@ -45,19 +48,27 @@ impl News {
             }
             Some("start") => {
                 self.out_of_memory.remove(&agent);
+                self.health.remove(&agent);
             }
-            Some("health_status: healthy") => return RuntimeEvent::Health { agent, is_healthy: true },
-            Some("health_status: unhealthy") => return RuntimeEvent::Health { agent, is_healthy: false },
+            Some("health_status: healthy") => return self.health(agent, true),
+            Some("health_status: unhealthy") => return self.health(agent, false),
             _ => {}
         }
         RuntimeEvent::Changed(agent)
+    }
+
+    fn health(&mut self, agent: AgentName, is_healthy: bool) -> RuntimeEvent {
+        if self.health.insert(agent.clone(), is_healthy) == Some(is_healthy) {
+            return RuntimeEvent::Changed(agent);
+        }
+        RuntimeEvent::Health { agent, is_healthy }
     }
 
     fn end(&mut self, agent: AgentName, id: String, event: &EventMessage) -> RuntimeEvent {
         let was_oom = self.out_of_memory.remove(&agent).is_some_and(|other| other == id);
         if let Some(time) = event.time_nano {
             let this = (id.clone(), time);
-            if self.told.get(&agent) == Some(&this) {
+            if self.told.get(&agent).is_some_and(|(told, at)| *told == id && *at >= time) {
                 return RuntimeEvent::Changed(agent);
             }
             self.told.insert(agent.clone(), this);

@@ -30,6 +30,12 @@ const STEP_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::
 /// So many looks in a row that are refused for good, and a person has to look.
 pub(super) const REFUSED_LOOKS_MAX: u32 = 8;
 
+/// What an engine gives a container to end by itself if nothing says otherwise.
+const ENGINE_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Starts that may be ordered within one intent: each is harmless, and a moment of trouble must not leave it down.
+const STARTS_MAX: u32 = 8;
+
 /// Orders that may be given within one intent before it is given up: the agent was seen unchanged after each.
 const ORDERS_MAX: u32 = 4;
 
@@ -165,7 +171,7 @@ fn put_off(d: &mut Deciding<'_>, obstacle: Obstacle) {
 }
 
 fn seen(d: &mut Deciding<'_>, mut sighting: Sighting) {
-    serving::take_facts(d, &mut sighting);
+    let facts = serving::take_facts(d, &mut sighting);
     if sighting.state == RuntimeState::Unknown {
         let text = "the agent's state is not known".to_owned();
         return put_off(d, Obstacle { disposition: Disposition::Transient, about: super::event::About::Runtime, text });
@@ -173,6 +179,7 @@ fn seen(d: &mut Deciding<'_>, mut sighting: Sighting) {
     d.state.obstacle = None;
     let Some(applying) = applying(d) else { return };
     applying.retries = 0;
+    applying.stop_timeout = facts.surroundings.and_then(|around| around.stop_timeout).or(applying.stop_timeout);
     match applying.delivered.clone() {
         None if applying.is_doubtful => {
             applying.is_doubtful = false;
@@ -274,6 +281,8 @@ fn order(d: &mut Deciding<'_>, order: Order) {
     let Some(applying) = applying(d) else { return };
     applying.step = Step::Restarting;
     applying.orders += 1;
+    applying.starts += u32::from(matches!(order, Order::Start));
+    applying.has_waited = false;
     let start = Start {
         intent: applying.intent.id.clone(),
         before: applying.delivered.as_ref().and_then(|delivered| delivered.before.clone()),
@@ -295,36 +304,56 @@ fn compare(d: &mut Deciding<'_>, known: &Delivered, sighting: Sighting) {
     let restarts = how(d) == Apply::Restart;
     let (is_ours_to_start, is_container) = (must_be_started(d), d.policy.runtime == RuntimeKind::Container);
     let Some(applying) = applying(d) else { return };
-    let (orders, is_doubtful, had_run) = (applying.orders, applying.is_doubtful, known.before.is_some());
+    let (starts, is_doubtful, had_run) = (applying.starts, applying.is_doubtful, known.before.is_some());
+    let (restarts_ordered, has_waited) = (applying.orders - starts, applying.has_waited);
     match (state, is_another_life) {
         (RuntimeState::Running, true) => started(d),
         (RuntimeState::Running, false) if !restarts => make_use(d),
-        (RuntimeState::Running, false) if orders >= ORDERS_MAX => {
+        (RuntimeState::Running, false) if restarts_ordered >= ORDERS_MAX => {
             ending::stuck(d, "the agent runs on although it was told to restart".to_owned());
         }
         // The first order may still be on its way: one more look, a call's time later, before it is repeated.
         (RuntimeState::Running, false) if is_doubtful => {
-            applying.is_doubtful = false;
-            let wait = d.policy.call_timeout + d.policy.stop_grace.unwrap_or_default();
+            (applying.is_doubtful, applying.has_waited) = (false, true);
+            let own = applying.stop_timeout.unwrap_or(ENGINE_STOP_TIMEOUT);
+            let wait = d.policy.call_timeout.saturating_add(d.policy.stop_grace.unwrap_or(own));
             d.state.timers.set(Timer::Retry, d.now.due_after(wait));
         }
+        (RuntimeState::Running, false) if restarts_ordered > 0 && !has_waited => pause(d, restarts_ordered),
         (RuntimeState::Running, false) => order(d, Order::Restart),
         (RuntimeState::Missing, _) if is_container => {
             ending::complete(d, IntentOutcome::NotRunning, Some("the container is gone".to_owned()));
         }
-        (RuntimeState::Stopped | RuntimeState::Missing, _) if is_ours_to_start && orders < ORDERS_MAX => {
-            order(d, Order::Start);
+        (RuntimeState::Stopped | RuntimeState::Missing, _) if is_ours_to_start && starts < STARTS_MAX => {
+            start(d);
         }
-        // G8: it ran before, it was told to restart, it stands still: the start is ours to finish.
-        (RuntimeState::Stopped | RuntimeState::Missing, false) if had_run && orders < ORDERS_MAX => {
-            order(d, Order::Start);
-        }
+        // G8: it ran before, it was told to restart, it stands still: the start is ours to finish. So it is, once, where
+        // a next life has begun and ended before anybody saw it: an engine that goes down takes it along.
+        (RuntimeState::Stopped | RuntimeState::Missing, false) if had_run && starts < STARTS_MAX => start(d),
+        (RuntimeState::Stopped, true) if had_run && starts == 0 => start(d),
         (RuntimeState::Stopped | RuntimeState::Missing | RuntimeState::Unknown, _) => {
             applying.restarts = u32::from(is_another_life && had_run);
             let reason = if is_another_life { "the agent ended right after its start" } else { "it does not start" };
             ending::complete(d, IntentOutcome::NotRunning, Some(reason.to_owned()));
         }
     }
+}
+
+/// Orders a start; before every further one there is a pause, for what refused the last one may pass.
+fn start(d: &mut Deciding<'_>) {
+    let Some(applying) = applying(d) else { return };
+    match applying.starts {
+        0 => order(d, Order::Start),
+        _ if applying.has_waited => order(d, Order::Start),
+        starts => pause(d, starts),
+    }
+}
+
+/// Waits before the next order; then the agent is looked at again.
+fn pause(d: &mut Deciding<'_>, orders: u32) {
+    let Some(applying) = applying(d) else { return };
+    applying.has_waited = true;
+    d.state.timers.set(Timer::Retry, d.now.due_after(serving::backoff(orders, STEP_AGAIN)));
 }
 
 /// The next life of the agent has begun, on the new credential.

@@ -10,7 +10,7 @@ use super::selecting;
 use super::state::Phase;
 use crate::domain::{
     Assignment, Cause, CauseBy, Change, Delivered, Due, Facts, FailureKind, Fingerprint, Generation, IntentId, Issued,
-    Notification, NotifyEvent, Outcome, RuntimeState, Sighting, SubscriptionName, Wall,
+    Notification, NotifyEvent, Outcome, RuntimeState, Sighting, SubscriptionName, SubscriptionType, Wall,
 };
 use crate::machine::policy::RuntimeKind;
 use crate::machine::pool::Wanted;
@@ -247,6 +247,13 @@ fn must_roll_over(d: &mut Deciding<'_>, sighting: &Sighting, offered: Option<Fin
         }
         return false;
     };
+    // The tool renewed the login before while it was being replaced, and wrote it over what was delivered.
+    let is_overwritten = match &sighting.delivered {
+        Delivered::Subscription(delivered) => {
+            *delivered != has && d.policy.kinds.get(delivered) == Some(&SubscriptionType::Login)
+        }
+        Delivered::Nothing | Delivered::Unrecognised | Delivered::Hidden => false,
+    };
     let now = d.wall();
     let is_put_off = d.state.exclusions.get(&has).is_some_and(|until| *until > now);
     let is_limited = d.state.trouble.as_ref().is_some_and(|trouble| trouble.kind != FailureKind::Auth);
@@ -255,7 +262,7 @@ fn must_roll_over(d: &mut Deciding<'_>, sighting: &Sighting, offered: Option<Fin
         RuntimeState::Running | RuntimeState::Stopped => true,
         RuntimeState::Missing | RuntimeState::Unknown => false,
     };
-    *given != offered && may_act && is_there
+    (*given != offered || is_overwritten) && may_act && is_there
 }
 
 /// A process agent lives with the daemon: it is started on what it had, or on the best there is.

@@ -1,6 +1,7 @@
 //! What is known about one agent, and where it stands.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::domain::{
     AgentName, AgentRecord, Assignment, Attributes, Cause, CooldownKey, Deferred, Due, FailureId, FailureRecord,
@@ -139,6 +140,12 @@ pub struct Applying {
     pub restarts: u32,
     /// How often a step was put off because the runtime did not answer.
     pub retries: u32,
+    /// How many of them were orders to start what stands still.
+    pub starts: u32,
+    /// A pause was made before the next order.
+    pub has_waited: bool,
+    /// How long the container itself is given to end, as far as that was seen.
+    pub stop_timeout: Option<Duration>,
     /// Reading it again did not come off: it is restarted.
     pub must_restart: bool,
     /// What the delivered credential is known by; `None` if the delivery was an earlier life's of the daemon.
@@ -344,6 +351,9 @@ impl AgentState {
                     step: Step::Looking,
                     delivered: Some(Delivered { at, before }),
                     marks: IntentMarks { drained_at: None, delivered_at: Some(at), applied_at: None },
+                    starts: 0,
+                    has_waited: false,
+                    stop_timeout: None,
                     must_restart: false,
                     credential: None,
                     orders: 0,
