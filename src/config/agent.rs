@@ -28,6 +28,8 @@ pub struct Agent {
     pub drain: Duration,
     /// How long a stop waits; `None` is the container's own setting.
     pub stop_grace: Option<Duration>,
+    /// Where the delivery stands in the config.
+    pub(super) delivery_at: Range<usize>,
 }
 
 impl Agent {

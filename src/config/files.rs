@@ -1,4 +1,4 @@
-//! Looks at the credential files that a config refers to.
+//! Looks at the credential files that a config refers to, and at the ways to the files that are delivered.
 //!
 //! A file that others may read is an error for everyone: the secret is out. One that cannot be read is an
 //! error for `check`, which is asked whether all is well; a daemon starts all the same, leaves that
@@ -6,12 +6,12 @@
 
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::problem::{Finding, Problem, Severity};
-use super::{Config, login};
+use super::{Config, Delivery, login};
 use crate::domain::credential::{implausible, implausible_text, is_exposed, without_line_end};
 use crate::domain::{CredentialRef, SubscriptionType};
 
@@ -43,8 +43,30 @@ impl Config {
                 hint: Some(hint),
             }));
         }
+        problems.extend(self.agents.iter().filter_map(|agent| {
+            let Delivery::File(file) = &agent.delivery else { return None };
+            let real = link_on_the_way(&file.path)?;
+            Some(self.source.problem(Finding {
+                severity: if asked == Asked::ByCheck { Severity::Error } else { Severity::Warning },
+                span: Some(agent.delivery_at.clone()),
+                what: format!(
+                    "nothing can be delivered to \"{}\": a part of {} is a symbolic link",
+                    agent.name,
+                    file.path.display()
+                ),
+                hint: Some(format!("name the real file: {}", real.display())),
+            }))
+        }));
         problems
     }
+}
+
+/// The real path, if the folder of a file is reached over a symbolic link: whoever delivers or puts back does not
+/// follow one. A folder that is not there yet leads nowhere.
+fn link_on_the_way(path: &Path) -> Option<PathBuf> {
+    let (folder, file) = (path.parent()?, path.file_name()?);
+    let is_link = |part: &Path| std::fs::symlink_metadata(part).is_ok_and(|found| found.is_symlink());
+    folder.ancestors().any(is_link).then(|| folder.canonicalize().ok()).flatten().map(|real| real.join(file))
 }
 
 /// Whether the file could serve as a credential; else whether others may read it, why not, and what to do.
@@ -96,6 +118,13 @@ fn look_at_place(path: &Path) -> Result<(), (bool, String, String)> {
         let why = format!("its folder cannot be written to ({})", std::io::Error::from(errno));
         (false, why, "keep a login in a folder that switchman may write to: renewed tokens are put back".to_owned())
     })?;
+    if let Some(real) = link_on_the_way(path) {
+        return Err((
+            false,
+            "a part of its path is a symbolic link".to_owned(),
+            format!("name the real file: {}", real.display()),
+        ));
+    }
     if std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
         return Err((false, "it is a symbolic link".to_owned(), "name the file itself".to_owned()));
     }

@@ -94,6 +94,7 @@ pub(super) fn agents(
                 target: target.value,
                 subscriptions: allowed,
                 delivery: delivery.value,
+                delivery_at: delivery.at,
                 drain,
                 stop_grace,
             });

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{bad, file_policy, good, no_env};
-use crate::config::{Asked, Config, Delivery, FileDelivery, Problem, render};
+use crate::config::{Asked, Config, Delivery, FileDelivery, Problem, Severity, render};
 use crate::domain::credential::variable;
 use crate::domain::{AgentName, Apply, Format, Reload, SubscriptionType, Tool};
 
@@ -161,6 +161,7 @@ fn a_login_has_one_agent_whatever_is_written() {
 #[test]
 fn a_login_is_looked_at_with_the_folder_it_is_put_back_into() {
     let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(dir.path(), dir.path().join("way")).unwrap();
     let document = "{\n \"tokens\": { \"refresh_token\": \"CANARY\" }\n}\n";
     let place = |name: &str| dir.path().join(name).display().to_string();
     for (name, content) in [("good", document), ("token", "CANARY"), ("keyless", "{\"access_token\":\"CANARY\"}")] {
@@ -180,12 +181,34 @@ fn a_login_is_looked_at_with_the_folder_it_is_put_back_into() {
     assert_eq!(seen(&place("good")), Vec::<String>::new());
     assert_eq!(seen(&place("token")), ["it is no JSON document"]);
     assert_eq!(seen(&place("keyless")), ["it holds no refresh token"]);
+    assert_eq!(seen(&place("way/good")), ["a part of its path is a symbolic link"]);
     assert_eq!(seen(&place("link")), ["it is a symbolic link"]);
     assert_eq!(seen(&place("missing")), ["No such file or directory (os error 2)"]);
     assert_eq!(
         seen(&place("nowhere/login")),
         ["its folder cannot be written to (No such file or directory (os error 2))"]
     );
+}
+
+#[test]
+fn a_delivery_over_a_link_is_an_error_for_check_and_a_warning_for_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let real = dir.path().canonicalize().unwrap();
+    std::fs::create_dir(real.join("real")).unwrap();
+    std::os::unix::fs::symlink(real.join("real"), real.join("way")).unwrap();
+    let checked = |file: &str, asked| {
+        let delivery = format!("file = \"{}\"", real.join(file).display());
+        good(&with_delivery("claude-code", "[\"token\"]", &delivery)).check_files(asked)
+    };
+    let of_the_delivery = |file: &str, asked| {
+        let found = checked(file, asked).into_iter().filter(|problem| problem.what.contains("delivered"));
+        found.map(|problem| (problem.severity, problem.line, problem.hint.unwrap())).collect::<Vec<_>>()
+    };
+    let hint = format!("name the real file: {}", real.join("real/c").display());
+    assert_eq!(of_the_delivery("way/c", Asked::ByCheck), [(Severity::Error, Some(31), hint.clone())]);
+    assert_eq!(of_the_delivery("way/c", Asked::ByDaemon), [(Severity::Warning, Some(31), hint)]);
+    assert_eq!(of_the_delivery("real/c", Asked::ByCheck), []);
+    assert_eq!(of_the_delivery("absent/c", Asked::ByCheck), []);
 }
 
 const DOC: &str = include_str!("../../../docs/delivery.md");
