@@ -141,6 +141,7 @@ subscriptions = [\"c\", \"d\"]
             binds: vec![(self.site.folder.home(ONE), CONTAINER_FOLDER)],
             healthy_if: self.healthy_if,
             stop_timeout_s: self.stop_timeout_s,
+            ..Shape::default()
         };
         self.engine.create(&self.container.clone(), &shape).await;
     }

@@ -16,17 +16,31 @@ pub(crate) struct Container {
     pub(crate) file: Login,
     /// What it read when it was last started.
     pub(crate) runs_on: Login,
+    /// It stands still because somebody else stopped it: to start it is no restart of ours.
+    pub(crate) is_stopped_by_others: bool,
 }
 
 impl Container {
     pub(crate) fn running(login: Login) -> Self {
-        Self { state: RuntimeState::Running, lives: 1, file: login.clone(), runs_on: login }
+        Self {
+            state: RuntimeState::Running,
+            lives: 1,
+            file: login.clone(),
+            runs_on: login,
+            is_stopped_by_others: false,
+        }
     }
 
     /// A process agent before its first start.
     pub(crate) fn never_started() -> Self {
         let nothing = ("nothing".into(), Generation::NONE);
-        Self { state: RuntimeState::Stopped, lives: 0, file: nothing.clone(), runs_on: nothing }
+        Self {
+            state: RuntimeState::Stopped,
+            lives: 0,
+            file: nothing.clone(),
+            runs_on: nothing,
+            is_stopped_by_others: false,
+        }
     }
 
     pub(crate) fn look(&self) -> Sighting {
@@ -49,6 +63,7 @@ impl Container {
             return false;
         }
         self.state = RuntimeState::Running;
+        self.is_stopped_by_others = false;
         self.lives += 1;
         self.runs_on = self.file.clone();
         true

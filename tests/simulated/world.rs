@@ -344,8 +344,11 @@ impl World {
                 agent.late.push((order.clone(), until));
             }
             (Action::Restart(order), Fate::Half) if agent.container.is_meant_by(order) => agent.container.stop(),
-            (Action::Start(order), Fate::Done | Fate::DoneUnanswered) if agent.container.start() => {
-                *agent.begun.entry(order.intent.number).or_default() += 1;
+            (Action::Start(order), Fate::Done | Fate::DoneUnanswered) => {
+                let is_restart = !agent.container.is_stopped_by_others;
+                if agent.container.start() && is_restart {
+                    *agent.begun.entry(order.intent.number).or_default() += 1;
+                }
             }
             _ => {}
         }
@@ -422,7 +425,10 @@ impl World {
                 }
                 container.start();
             }
-            RuntimeState::Stopped => container.stop(),
+            RuntimeState::Stopped => {
+                container.stop();
+                container.is_stopped_by_others = true;
+            }
             RuntimeState::Missing | RuntimeState::Unknown => container.state = RuntimeState::Missing,
         }
         self.step(number, Event::RuntimeChanged);
