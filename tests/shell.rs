@@ -1,5 +1,7 @@
 //! The actors under a paused clock, on fakes: what the shell adds to the machine, and must not lose.
 
+#[path = "shell/logs.rs"]
+mod logs;
 #[path = "shell/rig.rs"]
 mod rig;
 #[path = "shell/troubles.rs"]

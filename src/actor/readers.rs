@@ -24,7 +24,7 @@ use super::handle::{ReportError, Switchman};
 use super::intake::Hints;
 use super::seat::Seat;
 use crate::classify::{Verdict, classify_line};
-use crate::domain::{Change, Due, Instance, LogPosition, Origin, Report, Reporter, Wall};
+use crate::domain::{Change, Due, FailureKind, Instance, LogPosition, Origin, Report, Reporter, Wall};
 use crate::ports::logs::{LogBatch, LogError, LogLine, LogRead, LogSource};
 use crate::telemetry::events;
 
@@ -168,8 +168,7 @@ impl Reader {
     }
 
     async fn report(&mut self, verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) {
-        let now = self.switchman.now().wall;
-        if verdict.reset_at.is_some_and(|reset| reset.plus(OVER_SINCE) <= now) {
+        if self.is_over(&verdict, line.at) {
             return;
         }
         let report = report_of(verdict, line, of, position);
@@ -191,6 +190,12 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// Whether a limit had ended long before its line was read: the daemon was down, or the log was out of reach.
+    fn is_over(&self, verdict: &Verdict, at: Wall) -> bool {
+        let ends = verdict.reset_at.unwrap_or_else(|| at.plus(self.seat.policy.cooldown));
+        verdict.kind == FailureKind::RateLimit && ends.plus(OVER_SINCE) <= self.switchman.now().wall
     }
 
     /// Writes the position down; says whether it is on disk.

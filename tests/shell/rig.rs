@@ -11,7 +11,8 @@ use switchman::domain::{
     SubscriptionType, Wall, Window,
 };
 use switchman::drivers::fake::clock::TestClock;
-use switchman::drivers::fake::runtime::{FakeWorld, Place};
+use switchman::drivers::fake::logs::FakeLogs;
+use switchman::drivers::fake::runtime::{Call, FakeWorld, Place};
 use switchman::drivers::fake::store::FakeStore;
 use switchman::drivers::fingerprint::fingerprint;
 use switchman::machine::agent::{AgentState, Command, testing};
@@ -131,6 +132,7 @@ pub(crate) struct Rig {
     pub(crate) store: Arc<FakeStore>,
     clock: Arc<TestClock>,
     keys: Arc<Keys>,
+    logs: Option<Arc<FakeLogs>>,
     root: Option<Root>,
 }
 
@@ -147,6 +149,7 @@ impl Rig {
             store,
             clock: Arc::new(TestClock::new(START)),
             keys: Arc::default(),
+            logs: None,
             root: None,
         }
     }
@@ -160,6 +163,23 @@ impl Rig {
         self
     }
 
+    /// The logs of the containers are these.
+    pub(crate) fn with_logs(mut self, logs: &Arc<FakeLogs>) -> Self {
+        self.logs = Some(Arc::clone(logs));
+        self
+    }
+
+    /// How often the agent's container was looked at.
+    pub(crate) fn looks(&self, agent: &str) -> usize {
+        self.world.calls(&agent.into(), Call::Look)
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        let switchman = self.switchman();
+        let snapshot = switchman.snapshot().await.expect("the pool answers");
+        switchman.telemetry().metrics().render(&snapshot)
+    }
+
     pub(crate) async fn start(mut self) -> Self {
         let subscription = |name: &str| SubscriptionPolicy {
             name: SubscriptionName::from(name),
@@ -169,7 +189,7 @@ impl Rig {
             agents_max: 8,
         };
         let root = Root::start(Wiring {
-            logs: None,
+            logs: self.logs.clone().map(|logs| logs as _),
             agents: self.agents.iter().map(|(name, policy)| (name.clone(), Arc::clone(policy))).collect(),
             subscriptions: ["a", "b", "c"].map(subscription).to_vec(),
             runtime: Arc::clone(&self.world) as _,
