@@ -15,17 +15,15 @@ use tokio::sync::Notify;
 
 use super::delivered::Delivered;
 use super::fault::Fault;
-use crate::domain::{
-    AgentName, Fingerprint, Generation, Instance, Mount, Mounted, RuntimeState, SubscriptionName, Wall,
-};
+use crate::domain::{AgentName, Fingerprint, Generation, Instance, RuntimeState, SubscriptionName, Wall};
 use crate::drivers::fingerprint::fingerprint;
 use crate::ports::Pending;
-use crate::ports::credentials::Login;
-use crate::ports::delivery::{Consignment, Delivery, DeliveryError, Found, FoundCredential};
+use crate::ports::delivery::DeliveryError;
 use crate::ports::runtime::{
     Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder, Surroundings,
 };
 
+mod files;
 mod happenings;
 
 /// The calls of both ports.
@@ -469,48 +467,5 @@ impl Runtime for FakeWorld {
 
     fn shut_down(&self, _grace: Duration) -> Pending<'_, ()> {
         Box::pin(std::future::ready(()))
-    }
-}
-
-impl Delivery for FakeWorld {
-    fn preflight<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<(), DeliveryError>> {
-        Box::pin(self.delivery_call(agent, Call::Preflight, |_| ()))
-    }
-
-    fn deliver<'a>(&'a self, consignment: Consignment<'a>) -> Pending<'a, Result<(), DeliveryError>> {
-        let delivered = Delivered::new(
-            consignment.credential.secret.expose_secret(),
-            self.state().later(),
-            Some((consignment.subscription.clone(), consignment.generation)),
-        );
-        Box::pin(self.delivery_call(consignment.agent, Call::Deliver, move |agent| {
-            if agent.place == Place::File {
-                agent.file = Some(delivered.clone());
-            }
-        }))
-    }
-
-    fn mounted<'a>(&'a self, agent: &'a AgentName, mounts: &'a [Mount]) -> Pending<'a, Result<Mounted, DeliveryError>> {
-        let _ = mounts;
-        Box::pin(self.delivery_call(agent, Call::Found, |_| Mounted::Unknown))
-    }
-
-    fn login<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<Login>, DeliveryError>> {
-        Box::pin(self.delivery_call(agent, Call::Login, |agent| {
-            let (document, written_at) = agent.file.as_ref()?.login.clone()?;
-            Some(Login { document: document.into(), written_at })
-        }))
-    }
-
-    fn found<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Found, DeliveryError>> {
-        Box::pin(self.delivery_call(agent, Call::Found, |agent| match (agent.place, &agent.file) {
-            (Place::Environment, _) => Found::NotAFile,
-            (Place::File, None) => Found::Nothing,
-            (Place::File, Some(file)) => Found::Credential(FoundCredential {
-                content: file.fingerprint.clone(),
-                account: file.account.clone(),
-                named: file.assignment.as_ref().map(|(name, _)| name.clone()),
-            }),
-        }))
     }
 }
