@@ -33,10 +33,14 @@ mod harbour;
 #[path = "fleet/lines.rs"]
 mod lines;
 
+#[path = "fleet/adoption.rs"]
+mod adoption;
 #[path = "fleet/apart.rs"]
 mod apart;
 #[path = "fleet/bursts.rs"]
 mod bursts;
+#[path = "fleet/crashes.rs"]
+mod crashes;
 #[path = "fleet/forged.rs"]
 mod forged;
 #[path = "fleet/nobody_left.rs"]
