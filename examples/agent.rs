@@ -5,12 +5,15 @@
 //! the real tool, until somebody starts it on another subscription. On SIGTERM it exits with 143.
 //!
 //! ```text
-//! agent [--credential-env NAME | --credential-file PATH] [--control PATH] [--turn-every-ms N] [--self-report]
+//! agent [--credential-env NAME | --credential-file PATH] [--control PATH] [--at-start PATH] [--turn-every-ms N]
+//!       [--self-report]
 //! agent --exists PATH          exits 0 if PATH exists, else 1: a health check for images that hold nothing else
+//! agent --control PATH --tell COMMAND    gives a running agent a command; exits 0 if it took effect
 //! ```
 //!
 //! `--control PATH` takes commands, one per line. A FIFO is read; otherwise a Unix socket is made there, which
-//! answers `ok` when the command has taken effect. SIGUSR1 does what `limit` does.
+//! answers `ok` when the command has taken effect. SIGUSR1 does what `limit` does, SIGHUP what `reload` does. The
+//! commands in the file of `--at-start` are obeyed at the start, if there is one.
 //!
 //! | command | does |
 //! |---|---|
@@ -20,6 +23,11 @@
 //! | `auth` | the credential is refused from now on; one failing turn |
 //! | `works` | turns succeed again |
 //! | `print TEXT` | prints the line |
+//! | `print-file PATH [MS]` | prints the lines of the file, all at once or one each so many milliseconds |
+//! | `at-term PATH` | on SIGTERM prints the lines of the file first |
+//! | `forge MS SECONDS` | prints a limit, to be reset in so long, each so many milliseconds from now on |
+//! | `reload` | reads its credential again and says so |
+//! | `write PATH TEXT` | writes the text into the file, as a tool that renews its login does |
 //! | `ignore-term` | SIGTERM does nothing from now on |
 //! | `exit N` | exits with status N |
 //!
@@ -56,6 +64,8 @@ struct Options {
     turn_every: Option<Duration>,
     self_report: bool,
     exists: Option<String>,
+    at_start: Option<String>,
+    tell: Option<String>,
 }
 
 impl Options {
@@ -73,6 +83,8 @@ impl Options {
                 }
                 "--self-report" => options.self_report = true,
                 "--exists" => options.exists = Some(value()?),
+                "--at-start" => options.at_start = Some(value()?),
+                "--tell" => options.tell = Some(value()?),
                 other => return Err(format!("unknown argument {other}")),
             }
         }
@@ -96,6 +108,9 @@ struct Agent {
     turns: u64,
     reporter: Option<Reporter>,
     ignores_term: bool,
+    credential_file: Option<String>,
+    /// The file whose lines are its last words.
+    at_term: Option<String>,
 }
 
 /// Where and as what failures are reported.
@@ -132,19 +147,37 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<u8, String> {
+    if let (Some(control), Some(command)) = (&options.control, &options.tell) {
+        return tell(control, command).await.map_err(|error| format!("cannot tell {control}: {error}"));
+    }
     let mut term = signal(SignalKind::terminate()).map_err(|error| format!("cannot listen for SIGTERM: {error}"))?;
     let mut usr1 =
         signal(SignalKind::user_defined1()).map_err(|error| format!("cannot listen for SIGUSR1: {error}"))?;
+    let mut hup = signal(SignalKind::hangup()).map_err(|error| format!("cannot listen for SIGHUP: {error}"))?;
     let (commands_in, mut commands) = mpsc::channel::<Command>(64);
     if let Some(path) = &options.control {
         listen(path, commands_in.clone())?;
     }
     let mut agent = Agent::awake(options);
+    let at_start = options.at_start.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    for line in at_start.lines() {
+        if let Some(status) = agent.obey(line)? {
+            return Ok(status);
+        }
+    }
     let mut ticks = options.turn_every.map(tokio::time::interval);
     loop {
         tokio::select! {
-            _ = term.recv(), if !agent.ignores_term => return Ok(TERMINATED),
+            _ = term.recv() => {
+                if let Some(path) = &agent.at_term {
+                    print_file(path, None)?;
+                }
+                if !agent.ignores_term {
+                    return Ok(TERMINATED);
+                }
+            }
             _ = usr1.recv() => { agent.obey("limit")?; }
+            _ = hup.recv() => { agent.obey("reload")?; }
             () = next(&mut ticks) => agent.turn(),
             Some((line, answer)) = commands.recv() => {
                 let reply = match agent.obey(&line) {
@@ -158,6 +191,43 @@ async fn run(options: &Options) -> Result<u8, String> {
             }
         }
     }
+}
+
+/// Gives a running agent a command; the status is 0 if it has taken effect.
+async fn tell(control: &str, command: &str) -> std::io::Result<u8> {
+    let (read, mut write) = UnixStream::connect(control).await?.into_split();
+    write.write_all(format!("{command}\n").as_bytes()).await?;
+    let answer = BufReader::new(read).lines().next_line().await?;
+    Ok(u8::from(answer.as_deref() != Some("ok")))
+}
+
+/// Prints the lines of a file: at once, or one after the other with a pause between them.
+fn print_file(path: &str, every: Option<Duration>) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    let Some(every) = every.filter(|every| !every.is_zero()) else {
+        text.lines().for_each(|line| say(&line));
+        return Ok(());
+    };
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(every);
+        for line in text.lines() {
+            ticks.tick().await;
+            say(&line);
+        }
+    });
+    Ok(())
+}
+
+/// Prints a limit again and again.
+fn forge(every: Duration, resets_in_s: u64) {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(every);
+        loop {
+            ticks.tick().await;
+            let info = json!({"status": "rejected", "resetsAt": now_s() + resets_in_s, "rateLimitType": "five_hour"});
+            say(&json!({"type": "rate_limit_event", "rate_limit_info": info}));
+        }
+    });
 }
 
 async fn next(ticks: &mut Option<tokio::time::Interval>) {
@@ -234,6 +304,8 @@ impl Agent {
             turns: 0,
             reporter,
             ignores_term: false,
+            credential_file: options.credential_file.clone(),
+            at_term: None,
         };
         agent.greet();
         agent
@@ -247,16 +319,25 @@ impl Agent {
         }));
     }
 
+    fn reload(&mut self) {
+        let credential = self.credential_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        self.fingerprint = credential.map(|text| fingerprint(text.trim_end()));
+        self.mood = if self.fingerprint.is_some() { Mood::Works } else { Mood::Refused };
+        say(&json!({"type": "system", "subtype": "reload", "credential_fingerprint": self.fingerprint}));
+    }
+
     /// Does what a line says; the status to exit with, if it says so.
     fn obey(&mut self, line: &str) -> Result<Option<u8>, String> {
         let (verb, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
         let number = |otherwise: Option<u64>| match rest.trim() {
             "" => otherwise.ok_or_else(|| format!("{verb} needs a number")),
-            text => text.parse::<u64>().map_err(|_| format!("{text} is no number")),
+            text => number_in(text),
         };
         match verb {
             "" => {}
             "turn" => self.turn(),
+            "works" => self.mood = Mood::Works,
+            "print" => say(&rest),
             "burst" => (0..number(None)?).for_each(|_| self.turn()),
             "limit" => {
                 let retry_after_s = number(Some(FIVE_HOURS_S))?;
@@ -267,8 +348,20 @@ impl Agent {
                 self.mood = Mood::Refused;
                 self.turn();
             }
-            "works" => self.mood = Mood::Works,
-            "print" => say(&rest),
+            "print-file" => {
+                let (path, ms) = rest.split_once(' ').unwrap_or((rest, "0"));
+                print_file(path, Some(Duration::from_millis(number_in(ms)?)))?;
+            }
+            "at-term" => self.at_term = Some(rest.to_owned()),
+            "forge" => {
+                let (ms, seconds) = rest.split_once(' ').ok_or("forge needs two numbers")?;
+                forge(Duration::from_millis(number_in(ms)?.max(1)), number_in(seconds)?);
+            }
+            "reload" => self.reload(),
+            "write" => {
+                let (path, text) = rest.split_once(' ').ok_or("write needs a path and a text")?;
+                std::fs::write(path, text).map_err(|error| format!("cannot write {path}: {error}"))?;
+            }
             "ignore-term" => self.ignores_term = true,
             "exit" => return Ok(Some(u8::try_from(number(None)?).map_err(|_| "a status is at most 255")?)),
             other => return Err(format!("unknown command {other}")),
@@ -395,6 +488,10 @@ fn say(line: &impl std::fmt::Display) {
 /// As switchman shows it, so that people can see which credential an agent really runs on.
 fn fingerprint(credential: &str) -> String {
     Sha256::digest(credential.as_bytes()).iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn number_in(text: &str) -> Result<u64, String> {
+    text.trim().parse().map_err(|_| format!("{text} is no number"))
 }
 
 fn now_s() -> u64 {

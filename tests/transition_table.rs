@@ -265,7 +265,10 @@ fn events(rig: &Rig) -> Vec<(&'static str, Event)> {
         ("report by the second life", reported(rig, by_life(2))),
         ("report of a near reset", reported(rig, soon)),
         ("report of overload", reported(rig, report(FailureKind::Overload))),
-        ("counted", Event::Counted { failure: FailureId { agent: "worker".into(), number: 1 }, count: 5 }),
+        (
+            "counted",
+            Event::Counted { failure: FailureId { agent: "worker".into(), number: 1 }, count: 5, read_to: None },
+        ),
         ("operator: switch", switch(None, false)),
         ("operator: switch to a", switch(Some("a"), false)),
         ("operator: switch to c by force", switch(Some("c"), true)),

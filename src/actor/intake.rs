@@ -22,8 +22,8 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::domain::{
-    Answer, FailureId, FailureKind, Generation, Model, Report, ReportId, Reporter, Stamp, Steady, SubscriptionName,
-    Wall, Window,
+    Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, Stamp, Steady,
+    SubscriptionName, Wall, Window,
 };
 use crate::machine::agent::{Command, Reply, Ticket};
 
@@ -188,6 +188,9 @@ pub struct Intake {
     /// Counts whose answer serves nobody any more and that were not written down yet. As many as reports were handled
     /// since the last flush, at most.
     owed: Vec<(FailureId, u64)>,
+    /// How far a log had been read when the last repeat out of it was counted. Written down with the counts: a line
+    /// whose count is kept must not be read again.
+    counted_to: Option<LogPosition>,
     waiting_ids: HashMap<ReportId, (u64, watch::Receiver<Answered>)>,
     ids: Option<Box<Ids>>,
     tickets: u64,
@@ -254,16 +257,22 @@ impl Intake {
             if let Some(index) = self.settled.iter().position(|settled| &settled.key == key)
                 && Duration::from_millis(now.0.saturating_sub(self.settled[index].at.0)) < SETTLED_FOR
             {
+                self.counted_to = report.read_to.or(self.counted_to.take());
                 return self.count_settled(index, now);
             }
             if let Some(queued) = self.reports.iter_mut().find(|posted| posted.key.as_ref() == Some(key)) {
                 queued.count += 1;
+                queued.report.read_to = report.read_to.or(queued.report.read_to.take());
                 let admission = Admission::Coalesced { answer: queued.answer.subscribe(), is_duplicate: false };
                 return (admission, false);
             }
         }
         if self.reports.len() >= REPORTS_MAX {
             return (Admission::Shed, false);
+        }
+        if report.read_to.is_some() {
+            // Written down with this report, and further on than what was counted before it.
+            self.counted_to = None;
         }
         let (sender, receiver) = watch::channel(None);
         if let Some(id) = &report.id {
@@ -393,6 +402,11 @@ impl Intake {
             settled.answer.failure.clone().filter(|_| is_dirty).map(|failure| (failure, settled.count))
         });
         std::mem::take(&mut self.owed).into_iter().chain(dirty).collect()
+    }
+
+    /// How far logs were read for these counts; to be written down with them, or before any of them.
+    pub fn counted_to(&mut self) -> Option<LogPosition> {
+        self.counted_to.take()
     }
 
     /// Whether there are counts that were not written down yet.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig};
+use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
 };
@@ -46,6 +46,8 @@ pub(crate) struct Shape {
     /// A directory in memory is mounted there.
     pub(crate) tmpfs: Option<&'static str>,
     pub(crate) memory_bytes: Option<i64>,
+    /// The log driver and its options, if not the engine's own.
+    pub(crate) log: Option<(&'static str, &'static [(&'static str, &'static str)])>,
 }
 
 /// A name that no other test uses.
@@ -113,6 +115,12 @@ impl TestEngine {
                 network_mode: Some("none".to_owned()),
                 tmpfs: shape.tmpfs.map(|path| [(path.to_owned(), String::new())].into()),
                 memory: shape.memory_bytes,
+                log_config: shape.log.map(|(driver, options)| HostConfigLogConfig {
+                    typ: Some(driver.to_owned()),
+                    config: Some(
+                        options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+                    ),
+                }),
                 ..HostConfig::default()
             }),
             ..ContainerCreateBody::default()

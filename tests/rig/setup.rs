@@ -32,6 +32,8 @@ pub(crate) struct AgentSetup {
     pub(crate) place: Place,
     /// Lines of its section besides the usual ones.
     pub(crate) lines: String,
+    /// Keys of the delivery of a container besides the file, each after a comma.
+    pub(crate) delivery: String,
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +52,8 @@ pub(crate) struct Setup {
     pub(crate) switching: String,
     /// Lines of `[docker]`.
     pub(crate) docker: String,
+    /// Sections besides all these.
+    pub(crate) sections: String,
 }
 
 impl Setup {
@@ -60,6 +64,7 @@ impl Setup {
             name: (*name).to_owned(),
             place: Place::Child,
             lines: "stop_grace = \"1s\"\n".to_owned(),
+            delivery: String::new(),
         };
         Self {
             subscriptions: subscriptions.iter().map(subscription).collect(),
@@ -156,6 +161,7 @@ impl Folder {
             writeln!(text, "[[agent]]\nname = {:?}\ntool = \"claude-code\"\n{}", agent.name, agent.lines).unwrap();
             text.push_str(&self.place(agent));
         }
+        text.push_str(&setup.sections);
         writeln!(text, "[[notify]]\nwebhook = {webhook:?}").unwrap();
         text
     }
@@ -174,7 +180,9 @@ impl Folder {
                 let path = file.display().to_string();
                 child(&["--credential-file", &path]) + &format!("delivery = {{ file = {path:?} }}\n")
             }
-            Place::Container(name) => format!("container = {name:?}\ndelivery = {{ file = {} }}\n", quoted(&file)),
+            Place::Container(name) => {
+                format!("container = {name:?}\ndelivery = {{ file = {}{} }}\n", quoted(&file), agent.delivery)
+            }
         }
     }
 }

@@ -13,9 +13,9 @@ use super::sleep::Sleep;
 use super::{AgentMsg, AgentParts};
 use crate::actor::announce;
 use crate::actor::effects::World;
-use crate::actor::intake::{Batch, FLUSH_AFTER, Hints, Intake};
+use crate::actor::intake::{Batch, FLUSH_AFTER, Hints};
 use crate::actor::pool::PoolMsg;
-use crate::domain::{Change, Disposition, Due, Moment};
+use crate::domain::{Change, Disposition, Due, FailureId, LogPosition, Moment};
 use crate::machine::agent::{Action, AgentState, Effect, Event, Phase, Pick, Reply, Ticket, Verdict, transition};
 use crate::machine::invariant;
 use crate::telemetry::events;
@@ -224,8 +224,8 @@ impl Life {
         }
         if self.flush_at.is_some_and(|due| due.is_past(now)) {
             self.flush_at = None;
-            let counts = self.parts.seat.desk(Intake::counts);
-            self.queue.extend(counts.into_iter().map(|(failure, count)| Event::Counted { failure, count }));
+            let counted = self.parts.seat.desk(|intake| (intake.counts(), intake.counted_to()));
+            self.count(counted);
         }
         if self.asked_at.is_some_and(|at| at.due_after(PICK_TIMEOUT).is_past(now)) {
             let selection = self.state.as_ref().map_or(0, |state| state.selection);
@@ -387,11 +387,16 @@ impl Life {
 
     /// What was answered before no longer serves repeats; what was counted is written down with the next commit.
     fn unsettle(&mut self) {
-        let counts = self.parts.seat.desk(Intake::unsettle);
-        self.queue.extend(counts.into_iter().map(|(failure, count)| Event::Counted { failure, count }));
+        let counted = self.parts.seat.desk(|intake| (intake.unsettle(), intake.counted_to()));
+        self.count(counted);
         if !self.queue.is_empty() && self.flush_at.is_none() {
             self.flush_at = Some(self.now().due_after(FLUSH_AFTER));
         }
+    }
+
+    fn count(&mut self, (counts, mut read_to): (Vec<(FailureId, u64)>, Option<LogPosition>)) {
+        let event = |(failure, count)| Event::Counted { failure, count, read_to: read_to.take() };
+        self.queue.extend(counts.into_iter().map(event));
     }
 
     fn reply(&mut self) {

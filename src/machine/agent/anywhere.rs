@@ -38,7 +38,12 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Event) {
         Event::Report { ticket, report, digest, stamp, count } => {
             reporting::handle(d, ticket, *report, digest, &stamp, count);
         }
-        Event::Counted { failure, count } => d.change(Change::FailureCounted { id: failure, count }),
+        Event::Counted { failure, count, read_to } => {
+            if let Some(position) = read_to {
+                d.change(Change::LogRead(d.state.name.clone(), position));
+            }
+            d.change(Change::FailureCounted { id: failure, count });
+        }
         Event::Operator { ticket, command } => operator(d, ticket, command),
         Event::Picked { selection, pick } => {
             if selection == d.state.selection {

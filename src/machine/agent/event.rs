@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::state::{AgentState, Ticket};
 use crate::domain::{
-    Answer, Change, Disposition, FailureId, Fingerprint, Generation, Instance, IntentId, Reload, Report, Sighting,
-    Stamp, SubscriptionName, Wall,
+    Answer, Change, Disposition, FailureId, Fingerprint, Generation, Instance, IntentId, LogPosition, Reload, Report,
+    Sighting, Stamp, SubscriptionName, Wall,
 };
 use crate::machine::pool::AgentView;
 
@@ -33,6 +33,8 @@ pub enum Event {
         failure: FailureId,
         /// How many reports it stands for now.
         count: u64,
+        /// How far the agent's log had been read for this.
+        read_to: Option<LogPosition>,
     },
     /// An operator wants something.
     Operator {
