@@ -15,7 +15,8 @@
 //! to hold.
 //!
 //! A file that is mounted singly into a container shows its new content only after a restart of the container,
-//! because the mount holds the old file; a mounted folder shows it at once. To tell these apart is not done here.
+//! because the mount holds the old file; a mounted folder shows it at once. `mounted.rs` tells them apart by what a look
+//! at the container shows; what follows from it is decided by the machine's preflight.
 //!
 //! Tests: `tests/delivery_conformance.rs`.
 

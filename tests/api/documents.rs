@@ -29,6 +29,8 @@ async fn an_agent_has_the_members_of_the_contract() {
         "assignment",
         "pending",
         "runtime",
+        "hindrances",
+        "log_trouble",
         "turns",
         "budget",
         "wake_at",

@@ -34,6 +34,7 @@ pub struct Agent {
     /// The container or process.
     pub runtime: Runtime,
     /// What would keep it from using a credential that is delivered to it, a sentence each.
+    #[serde(default)]
     pub hindrances: Vec<String>,
     /// Why its log cannot be read; `null` if it can, or has none.
     pub log_trouble: Option<String>,

@@ -50,6 +50,7 @@ pub struct Gates {
     /// What stands in the way of looking at it or of a switch.
     pub obstacle: Option<String>,
     /// What would keep it from using a credential that is delivered to it: a switch is refused for it.
+    #[serde(default)]
     pub hindrances: Vec<String>,
 }
 
