@@ -43,5 +43,7 @@ mod bursts;
 mod crashes;
 #[path = "fleet/forged.rs"]
 mod forged;
+#[path = "fleet/logins.rs"]
+mod logins;
 #[path = "fleet/nobody_left.rs"]
 mod nobody_left;
