@@ -43,5 +43,15 @@ mod bursts;
 mod crashes;
 #[path = "fleet/forged.rs"]
 mod forged;
+#[path = "fleet/logins.rs"]
+mod logins;
+#[path = "fleet/logs.rs"]
+mod logs;
 #[path = "fleet/nobody_left.rs"]
 mod nobody_left;
+#[path = "fleet/preflight.rs"]
+mod preflight;
+#[path = "fleet/reloads.rs"]
+mod reloads;
+#[path = "fleet/rollover.rs"]
+mod rollover;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use switchman::domain::{
     AgentName, Assignment, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Fingerprint, Generation, Model,
-    QuotaIdentity, Reach, SubscriptionName, Wall, Window,
+    QuotaIdentity, Reach, SubscriptionName, SubscriptionType, Wall, Window,
 };
 use switchman::machine::agent::testing::{START, pool, subscription};
 use switchman::machine::policy::SubscriptionPolicy;
@@ -162,6 +162,21 @@ fn a_limit_of_one_model_is_nothing_to_agents_that_do_not_need_it() {
     assert_eq!(verdict(&pool, &needs(&["sonnet"]), "b"), None);
     assert_eq!(verdict(&pool, &needs(&["opus"]), "b"), Some("cooling"));
     assert_eq!(verdict(&pool, &needs(&[]), "b"), Some("cooling"), "unknown needs all");
+}
+
+#[test]
+fn nobody_is_forced_onto_a_login_that_another_agent_has() {
+    let login = SubscriptionPolicy { kind: SubscriptionType::Login, ..subscription("b", 1) };
+    let mut pool = pool([subscription("a", 8), login]);
+    let forced = |agent: &str, current: &str| AgentView {
+        current: Some(current.into()),
+        wanted: Wanted::This { to: "b".into(), force: true },
+        ..view(agent)
+    };
+    assert_eq!(verdict(&pool, &forced("one", "a"), "b"), None);
+    on(&mut pool, "one", "b");
+    assert_eq!(verdict(&pool, &forced("two", "a"), "b"), Some("full"));
+    assert_eq!(verdict(&pool, &forced("one", "b"), "b"), None, "the one that has it is brought up on it again");
 }
 
 #[test]

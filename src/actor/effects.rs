@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tokio::sync::{Semaphore, watch};
 
 use super::pool::{PoolHandle, PoolMsg};
-use super::recognition::{Known, recognise};
+use super::recognition::{Known, recognise, renewed};
 use crate::domain::{
     AgentName, Delivered, Disposition, Facts, Fingerprint, Generation, Mounted, Sighting, SubscriptionName,
 };
@@ -38,8 +38,8 @@ impl World {
         match action {
             Action::Look { has } => EffectOutcome::Seen(self.look(agent, has.as_ref()).await),
             Action::Preflight { view, to, .. } => EffectOutcome::Preflight(self.preflight(agent, *view, &to).await),
-            Action::Deliver { to, generation, .. } => {
-                EffectOutcome::Delivered(self.deliver(agent, &to, generation).await)
+            Action::Deliver { from, to, generation, .. } => {
+                EffectOutcome::Delivered(self.deliver(agent, from.as_ref(), &to, generation).await)
             }
             Action::Restart(start) => EffectOutcome::Restarted(self.start(agent, &start, true).await),
             Action::Start(start) => EffectOutcome::Restarted(self.start(agent, &start, false).await),
@@ -100,22 +100,23 @@ impl World {
     async fn deliver(
         &self,
         agent: &AgentName,
+        from: Option<&SubscriptionName>,
         to: &SubscriptionName,
         generation: Generation,
     ) -> Result<Fingerprint, Obstacle> {
-        self.take_back(agent).await?;
+        self.take_back(agent, from).await?;
         let credential = self.read(to).await?;
         let consignment = Consignment { agent, subscription: to, generation, credential: &credential };
         self.delivery.deliver(consignment).await.map_err(|error| of_delivery(&error))?;
         Ok(credential.fingerprint)
     }
 
-    async fn take_back(&self, agent: &AgentName) -> Result<(), Obstacle> {
+    async fn take_back(&self, agent: &AgentName, from: Option<&SubscriptionName>) -> Result<(), Obstacle> {
         let Some(login) = self.delivery.login(agent).await.map_err(|error| of_delivery(&error))? else {
             return Ok(());
         };
         let found = self.delivery.found(agent).await.map_err(|error| of_delivery(&error))?;
-        let whose = recognise(&found, &self.known.borrow());
+        let whose = renewed(&found, &self.known.borrow(), from);
         let Delivered::Subscription(whose) = whose else { return Ok(()) };
         // Given up before anything is overwritten: without its source the login would be lost.
         let taken = self

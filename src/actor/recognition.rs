@@ -2,7 +2,7 @@
 //!
 //! By its content, if it is the one that a source has; else, of a login, by its account: the tool renews its tokens, so
 //! the content differs from the source's most of the time. A login that does not say whose it is is taken for that of the
-//! subscription that the sidecar beside it names.
+//! subscription that the agent is on, or else that the sidecar beside it names.
 //!
 //! Tests: below.
 
@@ -32,6 +32,19 @@ pub(super) fn recognise(found: &Found, known: &[Known]) -> Delivered {
         }
         .map_or(Delivered::Unrecognised, |known| Delivered::Subscription(known.subscription.clone())),
     }
+}
+
+/// Whose login it is that is about to be overwritten in the file of an agent on this subscription. What the store says
+/// beats the sidecar: a kill between the two writes of a delivery leaves an old sidecar behind.
+pub(super) fn renewed(found: &Found, known: &[Known], on: Option<&SubscriptionName>) -> Delivered {
+    let mut found = found.clone();
+    let is_login = |known: &Known| known.kind == SubscriptionType::Login && Some(&known.subscription) == on;
+    if let Found::Credential(found) = &mut found
+        && known.iter().any(is_login)
+    {
+        found.named = on.cloned();
+    }
+    recognise(&found, known)
 }
 
 fn is_of(found: &FoundCredential, known: &Known) -> bool {
@@ -88,6 +101,34 @@ mod tests {
         ];
         for (found, expected) in cases {
             assert_eq!(recognise(&found, &all), expected, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_renewed_login_is_that_of_the_subscription_that_the_agent_is_on_whatever_the_sidecar_says() {
+        let all = [
+            known("static", SubscriptionType::SetupToken),
+            known("login", SubscriptionType::Login),
+            known("second", SubscriptionType::Login),
+        ];
+        let is = |name: &str| Delivered::Subscription(name.into());
+        let cases = [
+            (found("renewed", Account::Unnamed, None), Some("login"), is("login")),
+            (found("renewed", Account::Unnamed, None), Some("static"), Delivered::Unrecognised),
+            (found("renewed", Account::Unnamed, None), None, Delivered::Unrecognised),
+            (found("renewed", Account::Unnamed, Some("static")), Some("login"), is("login")),
+            (found("renewed", Account::Unnamed, Some("second")), Some("login"), is("login")),
+            (found("renewed", Account::Unnamed, Some("second")), Some("static"), is("second")),
+            // The document itself knows better.
+            (found("in second", Account::Unnamed, None), Some("login"), is("second")),
+            (found("renewed", Account::Of(print("of second")), None), Some("login"), is("second")),
+            (found("renewed", Account::Of(print("of another")), None), Some("login"), Delivered::Unrecognised),
+            (found("renewed", Account::NotALogin, None), Some("login"), Delivered::Unrecognised),
+            (found("in static", Account::NotALogin, None), Some("login"), is("static")),
+            (Found::Nothing, Some("login"), Delivered::Nothing),
+        ];
+        for (found, on, expected) in cases {
+            assert_eq!(renewed(&found, &all, on.map(Into::into).as_ref()), expected, "{found:?} on {on:?}");
         }
     }
 }

@@ -19,7 +19,8 @@ pub use verdict::{AgentView, Candidate, Ineligible, Ranking, Wanted};
 
 use super::policy::SubscriptionPolicy;
 use crate::domain::{
-    AgentName, Change, Cooldown, CooldownKey, Fingerprint, QuotaIdentity, Reach, SubscriptionName, Wall,
+    AgentName, Change, Cooldown, CooldownKey, Fingerprint, QuotaIdentity, Reach, SubscriptionName, SubscriptionType,
+    Wall,
 };
 
 /// What is known of a subscription's credential, and since when.
@@ -250,6 +251,8 @@ impl PoolState {
         let name = &subscription.name;
         let agents = self.agents_heading_for(name, &view.agent);
         let forced = matches!(&view.wanted, Wanted::This { to, force: true } if to == name);
+        let is_full = agents >= subscription.agents_max && view.current.as_ref() != Some(name);
+        let full = is_full.then_some(Ineligible::Full { agents, agents_max: subscription.agents_max });
         let ineligible = if !view.allowed.contains(name) {
             Some(Ineligible::NotAllowed)
         } else if matches!(&view.wanted, Wanted::This { to, .. } if to != name) {
@@ -262,7 +265,8 @@ impl PoolState {
         } else if view.failing.as_ref().is_some_and(|(failing, _)| failing == name) {
             Some(Ineligible::JustFailed)
         } else if forced {
-            None
+            // Two tools that renew one login take it from each other: nobody can want that (G13).
+            full.filter(|_| subscription.kind == SubscriptionType::Login)
         } else if let Some(row) = self.cooling(view, name, now) {
             Some(match row.until {
                 Some(until) => Ineligible::Cooling { kind: row.kind, source: row.source, until },
@@ -270,10 +274,8 @@ impl PoolState {
             })
         } else if let Some(until) = view.exclusions.get(name).filter(|until| **until > now) {
             Some(Ineligible::Excluded { until: *until })
-        } else if agents >= subscription.agents_max && view.current.as_ref() != Some(name) {
-            Some(Ineligible::Full { agents, agents_max: subscription.agents_max })
         } else {
-            None
+            full
         };
         let is_suspect = self.rows_about(name, now).any(|row| match &row.key.reach {
             Reach::Agent(other) => other != &view.agent,

@@ -20,6 +20,7 @@ pub(crate) fn inside(name: &str) -> String {
 /// Containers and the daemon that keeps them working.
 pub(crate) struct Harbour {
     pub(crate) site: Site,
+    pub(crate) setup: Setup,
     // Who removes the containers, after the daemon has gone.
     pub(crate) engine: TestEngine,
     containers: BTreeMap<String, String>,
@@ -36,7 +37,7 @@ impl Harbour {
             containers.insert(agent.name.clone(), container);
         }
         setup.docker = format!("host = {:?}\n", host().to_string());
-        let site = Site::new(setup);
+        let site = Site::new(setup.clone());
         let mut engine = TestEngine::new().await;
         for (agent, container) in &containers {
             let home = site.folder.home(agent);
@@ -50,7 +51,7 @@ impl Harbour {
             reshape(agent, &mut shape);
             engine.create(container, &shape).await;
         }
-        Self { site, engine, containers, printed: Cell::new(0) }
+        Self { site, setup, engine, containers, printed: Cell::new(0) }
     }
 
     /// All containers run, and the daemon keeps them: each serves, and its log is followed.
@@ -131,8 +132,13 @@ impl Harbour {
 
     /// Waits until the newest start of an agent was on this subscription's credential.
     pub(crate) async fn runs_on(&self, agent: &str, subscription: &str) {
-        let credential = fingerprint(self.site.folder.credential(subscription).as_bytes());
-        eventually(&format!("{agent} runs on {subscription}"), async || {
+        self.runs_on_text(agent, &self.site.folder.credential(subscription)).await;
+    }
+
+    /// Waits until the newest start of an agent was on this credential.
+    pub(crate) async fn runs_on_text(&self, agent: &str, credential: &str) {
+        let credential = fingerprint(credential.as_bytes());
+        eventually(&format!("{agent} runs on what it was given"), async || {
             let newest = self.starts(agent).await.pop()?;
             (newest["credential_fingerprint"] == credential.0.as_str()).then_some(())
         })

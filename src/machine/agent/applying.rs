@@ -124,7 +124,12 @@ pub(super) fn deliver(d: &mut Deciding<'_>) {
     let Some(applying) = applying(d) else { return };
     applying.step = Step::Delivering;
     let intent = &applying.intent;
-    let action = Action::Deliver { intent: intent.id.clone(), to: intent.to.clone(), generation: intent.generation };
+    let action = Action::Deliver {
+        intent: intent.id.clone(),
+        from: intent.from.clone(),
+        to: intent.to.clone(),
+        generation: intent.generation,
+    };
     d.act(action);
 }
 

@@ -212,6 +212,8 @@ pub enum Action {
     Deliver {
         /// For which intent.
         intent: IntentId,
+        /// What the agent has been on so far.
+        from: Option<SubscriptionName>,
         /// Whose credential.
         to: SubscriptionName,
         /// The generation it begins.
