@@ -1,7 +1,7 @@
 //! The shell around the machine: one owner per agent, one for the pool, and a supervisor.
 //!
 //! ```text
-//!   API · CLI · runtime events                   ┌──────── root (supervision, restart intensity)
+//!   API · CLI · events · logs                    ┌──────── root (supervision, restart intensity)
 //!        │ [`handle::Switchman`]                  │ spawns, respawns
 //!        ▼                                        ▼
 //!   intake (bounded, coalescing) ──wake──► agent actor ──reserve──► pool actor

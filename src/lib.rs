@@ -1,5 +1,5 @@
 //! switchman keeps containerised AI coding agents working: when the subscription that an agent runs on fails, it moves
-//! the agent to another one and restarts its container exactly once.
+//! the agent to another one and restarts its container once.
 //!
 //! The shape: all decisions are pure functions in [`machine`]; [`actor`] gives each agent one owner that folds events
 //! through them, commits, and only then acts; [`ports`] say what is needed of the world and [`drivers`] provide it;
