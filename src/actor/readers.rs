@@ -53,6 +53,8 @@ pub(super) struct Reader {
     pub(super) source: Arc<dyn LogSource>,
     /// How far it was read before; `None` if it never was.
     pub(super) read_to: Option<LogPosition>,
+    /// When the log was first asked for.
+    pub(super) asked_at: Option<Wall>,
     pub(super) stop: watch::Receiver<bool>,
 }
 
@@ -95,7 +97,8 @@ impl Reader {
     /// Opens the log and reads it until something is the matter.
     async fn follow(&mut self) -> Pause {
         let clock = self.switchman.clock();
-        let asked_at = clock.now().wall;
+        // What is written before the first try succeeds is read as well.
+        let asked_at = *self.asked_at.get_or_insert_with(|| clock.now().wall);
         let is_known = self.read_to.is_some();
         let opened = tokio::select! {
             opened = self.source.open(&self.seat.agent, self.read_to.as_ref(), is_known) => opened,

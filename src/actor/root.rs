@@ -155,6 +155,7 @@ impl Root {
                     seat: Arc::clone(seat),
                     source: Arc::clone(source),
                     read_to: read_to.remove(&seat.agent),
+                    asked_at: None,
                     stop: stopped.clone(),
                 };
                 tasks.push(tokio::spawn(reader.run()));

@@ -111,6 +111,21 @@ async fn a_log_that_cannot_be_read_is_said_so_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_written_before_a_log_could_be_opened_for_the_first_time_is_read() {
+    let logs = Arc::new(FakeLogs::new());
+    for _ in 0..3 {
+        logs.fail_open(&one(), LogError::Unreachable("no engine".to_owned()));
+    }
+    let rig = Rig::new(&["one"]).runs("one", "a").with_logs(&logs).start().await;
+    rig.until("one", |state| state.assignment.is_some()).await;
+    logs.start(&one(), &life(&rig));
+    logs.print_at(&one(), (crate::rig::START.0 + 500) * 1_000_000, LIMIT);
+    rig.sleep(Duration::from_secs(2)).await;
+    rig.until("one", serves_in(2)).await;
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gap_makes_the_agent_be_looked_at() {
     let (rig, logs) = followed().await;
     for number in 0..10 {
