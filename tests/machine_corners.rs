@@ -193,7 +193,8 @@ fn until_the_first_look_after_a_crash_nobody_can_cancel_what_may_be_delivered() 
         let decision = rig.operator(command);
         assert!(closed(&decision).is_empty(), "closed without a look: {decision:#?}");
         // The credential had been put in place before the daemon was killed: the switch is finished.
-        assert_eq!(rig.seen(sighting(RuntimeState::Running, 1, "b")).effect_names(), ["restart"]);
+        assert_eq!(rig.seen(sighting(RuntimeState::Running, 1, "b")).effect_names(), ["deliver"]);
+        assert!(matches!(rig.state.phase, Phase::Applying(_)));
     }
 }
 

@@ -198,7 +198,10 @@ fn g10_a_pin_before_the_point_of_no_return_calls_the_switch_off_unless_it_goes_t
     };
     let mut rig = draining();
     let there = rig.operator(Command::Pin { to: "b".into() });
-    assert_eq!((ends(&there), rig.state.pin.as_ref().map(|pin| pin.as_str())), (vec![], Some("b")));
+    assert_eq!(
+        (ends(&there), rig.state.pin.as_ref().map(switchman::domain::SubscriptionName::as_str)),
+        (vec![], Some("b"))
+    );
 
     let mut rig = draining();
     let back = rig.operator(Command::Pin { to: "a".into() });
@@ -209,6 +212,23 @@ fn g10_a_pin_before_the_point_of_no_return_calls_the_switch_off_unless_it_goes_t
     let elsewhere = rig.operator(Command::Pin { to: "c".into() });
     assert!(matches!(ends(&elsewhere)[..], [(IntentOutcome::Cancelled, 0, Some(_))]));
     assert_eq!(elsewhere.effect_names(), ["reserve"]);
+}
+
+#[test]
+fn a1_what_a_life_wrote_that_had_ended_before_the_delivery_is_never_the_new_ones() {
+    // It prints its limit and ends: the switch finds it stopped, and its log opens with that very life.
+    let mut rig = Rig::serving("a");
+    let began = rig.now.wall;
+    let _ = rig.limit_in(1);
+    let _ = rig.pick("b");
+    rig.pass(SECOND);
+    let _ = rig.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Stopped, 1, "a"))));
+    let _ = rig.outcome(EffectOutcome::Delivered(Ok(given())));
+    let done = rig.seen(sighting(RuntimeState::Stopped, 1, "b"));
+    assert!(matches!(ends(&done)[..], [(IntentOutcome::NotRunning, 0, _)]));
+    assert_eq!(rig.report(by(life(1))).answers(), [Outcome::Stale], "by the life itself");
+    let long_gone = Report { observed_at: Some(began), ..by(life(9)) };
+    assert_eq!(rig.report(long_gone).answers(), [Outcome::Stale], "by the time, whichever life it was");
 }
 
 // ---- reloads ---------------------------------------------------------------------------------------------------
@@ -358,6 +378,26 @@ fn g13_a_changed_credential_is_rolled_out_once_under_a_generation_of_its_own() {
 }
 
 #[test]
+fn g13_a_source_that_is_another_one_each_time_does_not_keep_its_agents_from_working() {
+    let mut rig = on_a(&[]);
+    for (life, print) in [(1, "new"), (2, "newer")] {
+        let changed = looks(&mut rig, offered(print, sighting(RuntimeState::Running, life, "a")));
+        assert_eq!(opened(&changed).len(), usize::from(life == 1), "{print}");
+        if life == 1 {
+            let _ = rig.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Running, 1, "a"))));
+            let _ = rig.outcome(EffectOutcome::Delivered(Ok(Fingerprint(print.to_owned()))));
+            let _ = rig.seen(sighting(RuntimeState::Running, 1, "a"));
+            let _ = rig.outcome(EffectOutcome::Restarted(Ok(())));
+            let _ = rig.outcome(EffectOutcome::Ready(Ok(Readiness::Ready)));
+        }
+    }
+    // Put off, not forgotten.
+    assert_eq!(rig.due_in(switchman::machine::timer::Timer::Retry), Some(10 * MINUTE));
+    assert_eq!(rig.tick_after(10 * MINUTE).effect_names(), ["look"]);
+    assert_eq!(opened(&rig.seen(offered("newest", sighting(RuntimeState::Running, 2, "a")))).len(), 1);
+}
+
+#[test]
 fn g13_a_roll_out_waits_for_a_pause_a_limit_and_a_container() {
     let new = || offered("new", sighting(RuntimeState::Running, 1, "a"));
     let mut paused = on_a(&[]);
@@ -385,7 +425,9 @@ fn g13_a_roll_out_that_a_crash_cut_off_is_found_done_by_the_content() {
     }
     assert_eq!(rig.send(Event::Began).effect_names(), ["look"]);
     let resumed = rig.seen(sighting(RuntimeState::Running, 1, "a"));
-    assert_eq!(resumed.effect_names(), ["restart"], "the new content is in place: it can only be finished");
+    assert_eq!(resumed.effect_names(), ["deliver"], "the new content is in place: it can only be finished");
+    assert_eq!(rig.operator(Command::CancelSwitch).replies.len(), 1);
+    assert!(matches!(rig.state.phase, Phase::Applying(_)));
 }
 
 #[test]

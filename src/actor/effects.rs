@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tokio::sync::{Semaphore, watch};
 
 use super::pool::{PoolHandle, PoolMsg};
-use super::recognition::{Known, recognise, renewed};
+use super::recognition::{Known, recognise};
 use crate::domain::{
     AgentName, Delivered, Disposition, Facts, Fingerprint, Generation, Mounted, Sighting, SubscriptionName,
 };
@@ -39,7 +39,7 @@ impl World {
             Action::Look { has } => EffectOutcome::Seen(self.look(agent, has.as_ref()).await),
             Action::Preflight { view, to, .. } => EffectOutcome::Preflight(self.preflight(agent, *view, &to).await),
             Action::Deliver { from, to, generation, .. } => {
-                EffectOutcome::Delivered(self.deliver(agent, from.as_ref(), &to, generation).await)
+                EffectOutcome::Delivered(self.deliver(agent, &from, &to, generation).await)
             }
             Action::Restart(start) => EffectOutcome::Restarted(self.start(agent, &start, true).await),
             Action::Start(start) => EffectOutcome::Restarted(self.start(agent, &start, false).await),
@@ -80,7 +80,7 @@ impl World {
         };
         let (delivered, offered) = {
             let known = self.known.borrow();
-            let delivered = recognise(&found, &known);
+            let delivered = recognise(&found, &known, has.map(std::slice::from_ref).unwrap_or_default());
             let has = has.or(match &delivered {
                 Delivered::Subscription(delivered) => Some(delivered),
                 Delivered::Nothing | Delivered::Unrecognised | Delivered::Hidden => None,
@@ -100,24 +100,50 @@ impl World {
     async fn deliver(
         &self,
         agent: &AgentName,
-        from: Option<&SubscriptionName>,
+        from: &[SubscriptionName],
         to: &SubscriptionName,
         generation: Generation,
     ) -> Result<Fingerprint, Obstacle> {
         self.take_back(agent, from).await?;
         let credential = self.read(to).await?;
+        self.publish(to, &credential).await;
         let consignment = Consignment { agent, subscription: to, generation, credential: &credential };
         self.delivery.deliver(consignment).await.map_err(|error| of_delivery(&error))?;
         Ok(credential.fingerprint)
     }
 
-    async fn take_back(&self, agent: &AgentName, from: Option<&SubscriptionName>) -> Result<(), Obstacle> {
+    /// What was read for a delivery is what the source has now: whoever compares the two later must not find an older
+    /// reading, and the others who run on it hear of it.
+    async fn publish(&self, subscription: &SubscriptionName, credential: &Credential) {
+        let known = Known {
+            subscription: subscription.clone(),
+            fingerprint: credential.fingerprint.clone(),
+            content: credential.content.clone(),
+            kind: credential.kind,
+        };
+        let is_told = self.pool.tell(PoolMsg::Credential { subscription: subscription.clone(), state: Ok(known) });
+        // The pool takes its messages in order: once this is answered, the one before is known to everybody.
+        if !is_told || self.pool.ask(PoolMsg::Subscriptions).await.is_err() {
+            tracing::debug!(%subscription, "a credential's state for a pool that does not answer");
+        }
+    }
+
+    async fn take_back(&self, agent: &AgentName, from: &[SubscriptionName]) -> Result<(), Obstacle> {
         let Some(login) = self.delivery.login(agent).await.map_err(|error| of_delivery(&error))? else {
             return Ok(());
         };
         let found = self.delivery.found(agent).await.map_err(|error| of_delivery(&error))?;
-        let whose = renewed(&found, &self.known.borrow(), from);
-        let Delivered::Subscription(whose) = whose else { return Ok(()) };
+        let whose = recognise(&found, &self.known.borrow(), from);
+        let whose = match (whose, from.first()) {
+            (Delivered::Subscription(whose), _) => whose,
+            // Its source could never be read: whether the login is of that one only the source can tell.
+            (_, Some(on)) if !self.is_known(on) => on.clone(),
+            (Delivered::Nothing | Delivered::Unrecognised | Delivered::Hidden, _) => return Ok(()),
+        };
+        // An agent has a say about the logins that it was given, and no others.
+        if !from.is_empty() && !from.contains(&whose) {
+            return Ok(());
+        }
         // Given up before anything is overwritten: without its source the login would be lost.
         let taken = self
             .credentials
@@ -126,6 +152,10 @@ impl World {
             .map_err(|error| Obstacle { about: About::Agent, ..of_credential(&error) })?;
         tracing::debug!(%agent, subscription = %whose, ?taken, "a login before it is overwritten");
         Ok(())
+    }
+
+    fn is_known(&self, subscription: &SubscriptionName) -> bool {
+        self.known.borrow().iter().any(|known| known.subscription == *subscription)
     }
 
     async fn preflight(&self, agent: &AgentName, view: AgentView, to: &SubscriptionName) -> Result<Sighting, Obstacle> {
@@ -143,7 +173,7 @@ impl World {
         }
         self.read(to).await?;
         self.delivery.preflight(agent).await.map_err(|error| of_delivery(&error))?;
-        self.look(agent, Some(to)).await
+        self.look(agent, None).await
     }
 
     async fn start(&self, agent: &AgentName, start: &Start, is_restart: bool) -> Result<(), Obstacle> {

@@ -102,7 +102,7 @@ impl Reader {
         let is_known = self.read_to.is_some();
         let opened = tokio::select! {
             opened = self.source.open(&self.seat.agent, self.read_to.as_ref(), is_known) => opened,
-            _ = self.stop.changed() => return Pause::Stopped,
+            () = stopped(&mut self.stop) => return Pause::Stopped,
         };
         let mut stream = match opened {
             Ok(stream) => stream,
@@ -122,7 +122,7 @@ impl Reader {
             let saving = save_at.map_or(SILENCE_MAX, |due| due.remaining(now).min(SILENCE_MAX));
             let read = tokio::select! {
                 biased;
-                _ = self.stop.changed() => {
+                () = stopped(&mut self.stop) => {
                     if !is_saved {
                         self.save().await;
                     }
@@ -150,46 +150,57 @@ impl Reader {
             }
             if !batch.is_empty() {
                 (had_lines, is_saved) = (true, false);
-                self.digest(&batch, &life).await;
+                if !self.digest(&batch, &life).await {
+                    return Pause::Stopped;
+                }
                 save_at = save_at.or_else(|| Some(clock.now().due_after(SAVE_EVERY)));
+                // A log in flood never lets the timer below have its turn.
+                if save_at.is_some_and(|due| due.is_past(clock.now())) {
+                    is_saved = self.save().await;
+                    save_at = None;
+                }
                 // A log in flood lets the others have their turn between two reads.
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Reports what the lines tell. The position moves on line by line, and with each report.
-    async fn digest(&mut self, batch: &LogBatch, life: &Instance) {
+    /// Reports what the lines tell. The position moves on line by line, and with each report. False if the daemon stops
+    /// before a line was recorded: it is read again.
+    async fn digest(&mut self, batch: &LogBatch, life: &Instance) -> bool {
         self.switchman.telemetry().metrics().log_lines_read("container", batch.len());
         for (text, line) in batch.iter() {
             let position = line.position.of(&life.id);
-            if let Some(verdict) = classify_line(text, self.seat.tool(), line.at) {
-                self.report(verdict, line, life, position.clone()).await;
+            if let Some(verdict) = classify_line(text, self.seat.tool(), line.at)
+                && !self.report(verdict, line, life, position.clone()).await
+            {
+                return false;
             }
             self.read_to = Some(position);
         }
+        true
     }
 
-    async fn report(&mut self, verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) {
+    async fn report(&mut self, verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) -> bool {
         if self.is_over(&verdict, line.at) {
-            return;
+            return true;
         }
         let report = report_of(verdict, line, of, position);
         let mut tries = 0_u32;
         loop {
             let answered = self.switchman.report(self.seat.agent.as_str(), report.clone(), 0).await;
             match answered {
-                Ok(_) => return,
+                Ok(_) => return true,
                 // Nothing was recorded, so the line counts as unread: it is tried until it is.
                 Err(ReportError::NotRecorded | ReportError::Shed | ReportError::Store(_)) => {
                     tries = tries.saturating_add(1);
                     if self.wait_for(backoff(tries, REPORT_AGAIN)).await {
-                        return;
+                        return false;
                     }
                 }
                 Err(error @ (ReportError::NoSuchAgent(_) | ReportError::Stamp(_) | ReportError::IdReused(_))) => {
                     tracing::debug!(agent = %self.seat.agent, %error, "a line of a log that is about nothing");
-                    return;
+                    return true;
                 }
             }
         }
@@ -257,7 +268,7 @@ impl Reader {
         tokio::select! {
             _ = states.wait_for(|state| seen(state) != was) => false,
             () = clock.sleep(time) => false,
-            _ = self.stop.changed() => true,
+            () = stopped(&mut self.stop) => true,
         }
     }
 
@@ -265,9 +276,14 @@ impl Reader {
         let clock = self.switchman.clock();
         tokio::select! {
             () = clock.sleep(time) => false,
-            _ = self.stop.changed() => true,
+            () = stopped(&mut self.stop) => true,
         }
     }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Whoever could say so is gone: then the daemon stops as well.
+    let _told = stop.wait_for(|stop| *stop).await.is_ok();
 }
 
 fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) -> Report {

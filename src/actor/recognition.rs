@@ -22,29 +22,23 @@ pub(super) struct Known {
     pub(super) kind: SubscriptionType,
 }
 
-/// Whose credential was found.
-pub(super) fn recognise(found: &Found, known: &[Known]) -> Delivered {
+/// Whose credential was found in the file of an agent that is or was on these subscriptions, the newest first. What the
+/// store says of the agent beats the sidecar, which lies in the agent's own folder: the sidecar counts only for an agent
+/// of which nothing is known yet.
+pub(super) fn recognise(found: &Found, known: &[Known], on: &[SubscriptionName]) -> Delivered {
     match found {
         Found::Nothing => Delivered::Nothing,
         Found::NotAFile => Delivered::Hidden,
         Found::Credential(found) => {
-            known.iter().find(|known| is_of(found, known)).or_else(|| known.iter().find(|known| is_named(found, known)))
+            let is_login = |name: &&SubscriptionName| {
+                known.iter().any(|known| known.kind == SubscriptionType::Login && known.subscription == **name)
+            };
+            let named = if on.is_empty() { found.named.as_ref() } else { on.iter().find(is_login) };
+            let by_itself = known.iter().find(|known| is_of(found, known));
+            let known = by_itself.or_else(|| known.iter().find(|known| is_named(found, named, known)));
+            known.map_or(Delivered::Unrecognised, |known| Delivered::Subscription(known.subscription.clone()))
         }
-        .map_or(Delivered::Unrecognised, |known| Delivered::Subscription(known.subscription.clone())),
     }
-}
-
-/// Whose login it is that is about to be overwritten in the file of an agent on this subscription. What the store says
-/// beats the sidecar: a kill between the two writes of a delivery leaves an old sidecar behind.
-pub(super) fn renewed(found: &Found, known: &[Known], on: Option<&SubscriptionName>) -> Delivered {
-    let mut found = found.clone();
-    let is_login = |known: &Known| known.kind == SubscriptionType::Login && Some(&known.subscription) == on;
-    if let Found::Credential(found) = &mut found
-        && known.iter().any(is_login)
-    {
-        found.named = on.cloned();
-    }
-    recognise(&found, known)
 }
 
 fn is_of(found: &FoundCredential, known: &Known) -> bool {
@@ -55,12 +49,12 @@ fn is_of(found: &FoundCredential, known: &Known) -> bool {
     found.content == known.content || is_account
 }
 
-fn is_named(found: &FoundCredential, known: &Known) -> bool {
+fn is_named(found: &FoundCredential, named: Option<&SubscriptionName>, known: &Known) -> bool {
     let says_nothing = match found.account {
         Account::Unnamed => true,
         Account::NotALogin | Account::Of(_) => false,
     };
-    says_nothing && known.kind == SubscriptionType::Login && found.named.as_ref() == Some(&known.subscription)
+    says_nothing && known.kind == SubscriptionType::Login && named == Some(&known.subscription)
 }
 
 #[cfg(test)]
@@ -100,35 +94,33 @@ mod tests {
             (Found::NotAFile, Delivered::Hidden),
         ];
         for (found, expected) in cases {
-            assert_eq!(recognise(&found, &all), expected, "{found:?}");
+            assert_eq!(recognise(&found, &all, &[]), expected, "{found:?}");
         }
     }
 
     #[test]
-    fn a_renewed_login_is_that_of_the_subscription_that_the_agent_is_on_whatever_the_sidecar_says() {
+    fn what_the_store_says_of_the_agent_beats_the_sidecar() {
         let all = [
             known("static", SubscriptionType::SetupToken),
             known("login", SubscriptionType::Login),
             known("second", SubscriptionType::Login),
         ];
         let is = |name: &str| Delivered::Subscription(name.into());
-        let cases = [
-            (found("renewed", Account::Unnamed, None), Some("login"), is("login")),
-            (found("renewed", Account::Unnamed, None), Some("static"), Delivered::Unrecognised),
-            (found("renewed", Account::Unnamed, None), None, Delivered::Unrecognised),
-            (found("renewed", Account::Unnamed, Some("static")), Some("login"), is("login")),
-            (found("renewed", Account::Unnamed, Some("second")), Some("login"), is("login")),
-            (found("renewed", Account::Unnamed, Some("second")), Some("static"), is("second")),
+        let cases: [(Found, &[&str], Delivered); 9] = [
+            (found("renewed", Account::Unnamed, None), &["login"], is("login")),
+            (found("renewed", Account::Unnamed, Some("second")), &["login"], is("login")),
+            (found("renewed", Account::Unnamed, Some("second")), &["static"], Delivered::Unrecognised),
+            (found("renewed", Account::Unnamed, Some("static")), &["static", "second"], is("second")),
+            (found("renewed", Account::Unnamed, Some("second")), &[], is("second")),
             // The document itself knows better.
-            (found("in second", Account::Unnamed, None), Some("login"), is("second")),
-            (found("renewed", Account::Of(print("of second")), None), Some("login"), is("second")),
-            (found("renewed", Account::Of(print("of another")), None), Some("login"), Delivered::Unrecognised),
-            (found("renewed", Account::NotALogin, None), Some("login"), Delivered::Unrecognised),
-            (found("in static", Account::NotALogin, None), Some("login"), is("static")),
-            (Found::Nothing, Some("login"), Delivered::Nothing),
+            (found("in second", Account::Unnamed, None), &["login"], is("second")),
+            (found("renewed", Account::Of(print("of second")), None), &["login"], is("second")),
+            (found("renewed", Account::NotALogin, None), &["login"], Delivered::Unrecognised),
+            (Found::Nothing, &["login"], Delivered::Nothing),
         ];
         for (found, on, expected) in cases {
-            assert_eq!(renewed(&found, &all, on.map(Into::into).as_ref()), expected, "{found:?} on {on:?}");
+            let on: Vec<SubscriptionName> = on.iter().map(|name| (*name).into()).collect();
+            assert_eq!(recognise(&found, &all, &on), expected, "{found:?} on {on:?}");
         }
     }
 }

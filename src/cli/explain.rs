@@ -98,6 +98,8 @@ fn gates(gates: &Gates, now: Wall) -> Vec<String> {
     lines.extend(gates.braked_until.map(|at| format!("braked: its switches are used up, ends {}", until(at.0, now))));
     lines.extend(gates.parked.as_ref().map(|why| format!("parked ({why}): waits for switchman unpark")));
     lines.extend(gates.exhausted_since.map(|at| format!("exhausted: nobody to move to, since {}", ago(at.0, now))));
+    let unread = gates.log_trouble.as_ref();
+    lines.extend(unread.map(|why| format!("its log is not read, report failures another way: {}", Escaped(why))));
     lines.extend(gates.hindrances.iter().map(|why| format!("in the way: {}", Escaped(why))));
     lines.extend(gates.obstacle.as_ref().map(|why| format!("in the way: {}", Escaped(why))));
     lines

@@ -6,9 +6,9 @@
 //!
 //! Tests: `tests/machine_rules.rs`, `tests/machine_corners.rs` and the table of `tests/transition_table.rs`.
 
-use super::agent::{AgentState, RanOn};
+use super::agent::{AgentState, Phase, RanOn};
 use super::policy::Policy;
-use crate::domain::{Generation, Origin, Report, Stamp, SubscriptionName, Wall};
+use crate::domain::{Generation, Instance, Origin, Report, Stamp, SubscriptionName, Wall};
 
 /// Why a report can be about nothing that ever was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +71,7 @@ pub fn stamp(report: &Report, state: &AgentState, policy: &Policy, now: Wall) ->
     }
     let keeps_the_life = policy.file.as_ref().is_some_and(|file| file.apply.keeps_the_life());
     match &report.origin {
-        Origin::Life(life) if !keeps_the_life => return Ok(Stamp::Life(life.clone())),
+        Origin::Life(life) if !keeps_the_life => return Ok(of_a_life(life, report, state)),
         Origin::EarlierLife if !keeps_the_life => return Ok(of_an_earlier_life(report, state)),
         Origin::Life(_) | Origin::EarlierLife | Origin::Untold => {}
     }
@@ -98,6 +98,25 @@ pub fn stamp(report: &Report, state: &AgentState, policy: &Policy, now: Wall) ->
     let Some(current) = &state.assignment else { return Ok(Stamp::Unassigned) };
     let is_settled = state.switched_at.is_none_or(|at| at.plus(policy.settle) <= now);
     Ok(if is_settled { Stamp::Generation(current.generation) } else { Stamp::Unsettled })
+}
+
+/// Whatever was written before the credential was put in place is about the one before, whichever life wrote it: of the
+/// lives that have come and gone only the newest are known.
+fn of_a_life(life: &Instance, report: &Report, state: &AgentState) -> Stamp {
+    let is_before = |at: Wall| report.observed_at.is_some_and(|observed| observed < at);
+    match &state.phase {
+        Phase::Applying(applying) => match (&applying.delivered, &state.assignment) {
+            (Some(delivered), Some(current)) if is_before(delivered.at) => Stamp::Generation(current.generation),
+            (Some(_) | None, _) => Stamp::Life(life.clone()),
+        },
+        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
+            let before = state.generation_before();
+            match &state.assignment {
+                Some(current) if before != Generation::NONE && is_before(current.since) => Stamp::Generation(before),
+                Some(_) | None => Stamp::Life(life.clone()),
+            }
+        }
+    }
 }
 
 /// What a life wrote that had ended when it was read: before the last switch was completed it ran on the assignment

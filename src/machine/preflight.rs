@@ -14,7 +14,7 @@ use crate::domain::{Apply, Facts, Format, Mounted, SubscriptionType, Tool};
 #[must_use]
 pub fn hindrances(policy: &Policy, kind: Option<SubscriptionType>, facts: &Facts) -> Vec<String> {
     let Some(file) = &policy.file else { return Vec::new() };
-    let mut found: Vec<String> = facts.unfit.iter().cloned().chain(mount(file, facts.mounted)).collect();
+    let mut found: Vec<String> = facts.unfit.iter().cloned().chain(mount(file, kind, facts.mounted)).collect();
     let kind = kind.unwrap_or(SubscriptionType::SetupToken);
     let set = facts.surroundings.as_ref().map_or(&[][..], |around| &around.variables);
     let stronger = stronger_variables(policy.tool, kind, file.format).iter();
@@ -27,8 +27,13 @@ pub fn hindrances(policy: &Policy, kind: Option<SubscriptionType>, facts: &Facts
     found
 }
 
-fn mount(file: &FilePolicy, mounted: Mounted) -> Option<String> {
+fn mount(file: &FilePolicy, kind: Option<SubscriptionType>, mounted: Mounted) -> Option<String> {
     let path = file.path.display();
+    if mounted == Mounted::SingleFile && kind == Some(SubscriptionType::Login) {
+        return Some(format!(
+            "{path} is mounted as a single file, where a login that its tool renews would be lost: mount its folder"
+        ));
+    }
     match (mounted, &file.apply) {
         (Mounted::Nowhere, _) => {
             Some(format!("{path} is not mounted into the container: mount the folder that it lies in"))

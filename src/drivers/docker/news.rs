@@ -48,7 +48,6 @@ impl News {
             }
             Some("start") => {
                 self.out_of_memory.remove(&agent);
-                self.health.remove(&agent);
             }
             Some("health_status: healthy") => return self.health(agent, true),
             Some("health_status: unhealthy") => return self.health(agent, false),

@@ -50,6 +50,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             (Some(Step::Delivering), EffectOutcome::Delivered(Ok(credential))) => is_in_place(d, credential),
             (Some(Step::Delivering), EffectOutcome::Delivered(Err(obstacle))) => not_delivered(d, obstacle),
             (Some(Step::Looking), EffectOutcome::Seen(Ok(sighting))) => seen(d, sighting),
+            (Some(Step::Looking), EffectOutcome::Seen(Err(_))) if was_a_glance(d) => d.ignore(IgnoreReason::NothingNew),
             (Some(Step::Looking), EffectOutcome::Seen(Err(obstacle))) => put_off(d, obstacle),
             (Some(Step::Restarting), EffectOutcome::Restarted(Ok(()))) => started(d),
             (Some(Step::Restarting), EffectOutcome::Restarted(Err(obstacle))) => not_restarted(d, obstacle),
@@ -72,6 +73,8 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             d.state.timers.stop(Timer::Retry);
             again(d);
         }
+        // An order in doubt is waited for, and may have been carried out by now.
+        Inner::Reconsider if waits_for_an_order(d) => glance(d),
         Inner::Picked(_)
         | Inner::PoolChanged
         | Inner::Reconsider
@@ -110,6 +113,28 @@ fn is_put_off(d: &Deciding<'_>) -> bool {
     has_failed && d.state.timers.get(Timer::Retry).is_some()
 }
 
+fn waits_for_an_order(d: &Deciding<'_>) -> bool {
+    let is_in_doubt = match &d.state.phase {
+        Phase::Applying(applying) => applying.step == Step::Looking && applying.has_waited && applying.retries == 0,
+        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
+            false
+        }
+    };
+    is_in_doubt && d.state.timers.get(Timer::Retry).is_some()
+}
+
+/// A look beside the wait: it can end the wait, and never makes it longer or shorter.
+fn glance(d: &mut Deciding<'_>) {
+    let Some(applying) = applying(d) else { return };
+    applying.is_glancing = true;
+    d.act(Action::Look { has: None });
+}
+
+/// Whether the look that has just been answered was one beside the wait; it is over with that.
+fn was_a_glance(d: &mut Deciding<'_>) -> bool {
+    applying(d).is_some_and(|applying| std::mem::take(&mut applying.is_glancing))
+}
+
 /// Does the present step's effect again. An order is never given again without a look.
 fn again(d: &mut Deciding<'_>) {
     match step(d) {
@@ -121,15 +146,13 @@ fn again(d: &mut Deciding<'_>) {
 }
 
 pub(super) fn deliver(d: &mut Deciding<'_>) {
+    let before = d.state.subscription_of(d.state.generation_before()).cloned();
     let Some(applying) = applying(d) else { return };
     applying.step = Step::Delivering;
     let intent = &applying.intent;
-    let action = Action::Deliver {
-        intent: intent.id.clone(),
-        from: intent.from.clone(),
-        to: intent.to.clone(),
-        generation: intent.generation,
-    };
+    let from = intent.from.iter().cloned().chain(before).collect();
+    let action =
+        Action::Deliver { intent: intent.id.clone(), from, to: intent.to.clone(), generation: intent.generation };
     d.act(action);
 }
 
@@ -160,8 +183,8 @@ fn is_in_place(d: &mut Deciding<'_>, credential: Fingerprint) {
 fn look(d: &mut Deciding<'_>) {
     let Some(applying) = applying(d) else { return };
     applying.step = Step::Looking;
-    let has = Some(applying.intent.to.clone());
-    d.act(Action::Look { has });
+    applying.is_glancing = false;
+    d.act(Action::Look { has: None });
 }
 
 fn put_off(d: &mut Deciding<'_>, obstacle: Obstacle) {
@@ -176,6 +199,15 @@ fn put_off(d: &mut Deciding<'_>, obstacle: Obstacle) {
 }
 
 fn seen(d: &mut Deciding<'_>, mut sighting: Sighting) {
+    if was_a_glance(d) {
+        let before = applying(d).and_then(|applying| applying.delivered.as_ref()?.before.clone());
+        if sighting.state == RuntimeState::Unknown
+            || sighting.state == RuntimeState::Running && sighting.instance == before
+        {
+            return d.ignore(IgnoreReason::NothingNew);
+        }
+        d.state.timers.stop(Timer::Retry);
+    }
     let facts = serving::take_facts(d, &mut sighting);
     if sighting.state == RuntimeState::Unknown {
         let text = "the agent's state is not known".to_owned();
@@ -206,6 +238,7 @@ pub(super) fn delivered(d: &mut Deciding<'_>, sighting: Sighting) {
     let Some(applying) = applying(d) else { return };
     let before = sighting.instance.clone().filter(|_| sighting.state == RuntimeState::Running);
     applying.delivered = Some(Delivered { at: now, before: before.clone() });
+    applying.last_life.clone_from(&sighting.instance);
     applying.marks.delivered_at = Some(now);
     let id = applying.intent.id.clone();
     let state = sighting.state;

@@ -62,8 +62,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
 /// After a restart of the daemon the first thing is to see how far the intent had got.
 fn go_on(d: &mut Deciding<'_>) {
     let Phase::Draining(draining) = &d.state.phase else { return };
-    let has = Some(draining.intent.to.clone());
-    if draining.is_resumed { d.act(Action::Look { has }) } else { find_out(d) }
+    if draining.is_resumed { d.act(Action::Look { has: None }) } else { find_out(d) }
 }
 
 /// Whether nobody has looked since the daemon ended: the credential may be in place.
@@ -102,8 +101,14 @@ fn resumed(d: &mut Deciding<'_>, sighting: Sighting) {
     let moves = draining.intent.plan == Plan::Rollover || draining.intent.from.as_ref() != Some(&draining.intent.to);
     let is_delivered = sighting.delivered == Delivered::Subscription(draining.intent.to.clone());
     if moves && is_delivered {
-        point_of_no_return(d, Step::Looking);
-        return applying::delivered(d, sighting);
+        d.state.sighting = Some(sighting);
+        point_of_no_return(d, Step::Delivering);
+        // What belongs to a delivery may be half done. The same is written once more, and if that is refused now, what
+        // is in place counts.
+        if let Phase::Applying(applying) = &mut d.state.phase {
+            applying.is_doubtful = true;
+        }
+        return applying::deliver(d);
     }
     if d.state.pause.is_some() && can_be_paused(d) {
         return ending::give_up(d, IntentOutcome::Cancelled, Some("paused".to_owned()));
@@ -174,8 +179,10 @@ fn point_of_no_return(d: &mut Deciding<'_>, step: Step) {
         marks: IntentMarks { drained_at: Some(d.now.wall), delivered_at: None, applied_at: None },
         starts: 0,
         has_waited: false,
+        is_glancing: false,
         stop_timeout: None,
         must_restart: false,
+        last_life: None,
         credential: None,
         orders: 0,
         restarts: 0,

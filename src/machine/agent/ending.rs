@@ -38,12 +38,19 @@ pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opti
     match outcome {
         IntentOutcome::Failed | IntentOutcome::RolledBack => {
             let times = (d.state.apply_failures as usize).min(EXCLUSIONS.len() - 1);
-            d.state.apply_failures += 1;
             match intent.plan {
-                Plan::Switch | Plan::Rollover => {
+                Plan::Switch => {
                     d.state.exclusions.insert(intent.to.clone(), now.plus(EXCLUSIONS[times]));
+                    d.state.apply_failures += 1;
                 }
-                Plan::Recover => d.state.is_up = false,
+                // The agent works on what it has: no reason to wait for a person.
+                Plan::Rollover => {
+                    d.state.exclusions.insert(intent.to.clone(), now.plus(EXCLUSIONS[1]));
+                }
+                Plan::Recover => {
+                    d.state.is_up = false;
+                    d.state.apply_failures += 1;
+                }
             }
             if d.state.apply_failures >= APPLY_FAILURES_MAX {
                 park(d, ParkReason::ApplyFailed);
@@ -166,8 +173,9 @@ fn close(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) -
         }
         Phase::Applying(applying) => {
             debug_assert!(!outcome.is_delivered() || applying.delivered.is_some() || applying.step != Step::Delivering);
-            let Applying { intent, marks, delivered, credential, restarts, .. } = *applying;
-            (Closed { intent, marks, before: delivered.and_then(|delivered| delivered.before), credential }, restarts)
+            let Applying { intent, marks, delivered, last_life, credential, restarts, .. } = *applying;
+            let before = last_life.or_else(|| delivered.and_then(|delivered| delivered.before));
+            (Closed { intent, marks, before, credential }, restarts)
         }
         other @ (Phase::Serving | Phase::Selecting(_) | Phase::Exhausted { .. } | Phase::Parked { .. }) => {
             d.state.phase = other;

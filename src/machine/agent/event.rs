@@ -195,7 +195,8 @@ pub enum Effect {
 pub enum Action {
     /// Look at it.
     Look {
-        /// What it runs on: what its source has now is looked up as well.
+        /// What it runs on, if it rests: what its source has now is looked up as well, and a login that does not say
+        /// whose it is is taken for that. Within a switch only what was delivered tells.
         has: Option<SubscriptionName>,
     },
     /// Find out whether the switch can be made, changing nothing: the pick is still good, the credential
@@ -212,8 +213,8 @@ pub enum Action {
     Deliver {
         /// For which intent.
         intent: IntentId,
-        /// What the agent has been on so far.
-        from: Option<SubscriptionName>,
+        /// What the agent has been on, the newest first: only their logins can lie in its file.
+        from: Vec<SubscriptionName>,
         /// Whose credential.
         to: SubscriptionName,
         /// The generation it begins.

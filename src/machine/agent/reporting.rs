@@ -175,6 +175,10 @@ fn blame(
 ) -> Failing {
     let now = d.wall();
     let known = d.state.trouble.clone();
+    // A tool tells of one limit in several records, and not every one of them states the reset: what was stated for this
+    // kind of trouble is better than a guess.
+    let stated = known.as_ref().filter(|known| known.kind == report.kind).and_then(|known| known.until);
+    let report = &Report { reset_at: report.reset_at.or(stated), ..report.clone() };
     let cooldown = subscription
         .as_ref()
         .map(|subscription| cooldown::from_report(&d.state.name, subscription, report, failure.clone(), now, d.policy));

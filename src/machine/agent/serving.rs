@@ -10,7 +10,7 @@ use super::selecting;
 use super::state::Phase;
 use crate::domain::{
     Assignment, Cause, CauseBy, Change, Delivered, Due, Facts, FailureKind, Fingerprint, Generation, IntentId, Issued,
-    Notification, NotifyEvent, Outcome, RuntimeState, Sighting, SubscriptionName, SubscriptionType, Wall,
+    Notification, NotifyEvent, Outcome, Plan, RuntimeState, Sighting, SubscriptionName, SubscriptionType, Wall,
 };
 use crate::machine::policy::RuntimeKind;
 use crate::machine::pool::Wanted;
@@ -22,6 +22,10 @@ const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 
 /// How soon an agent is looked at again if the last look was never answered.
 const LOOK_UNANSWERED: Duration = Duration::from_secs(120);
+
+/// So far apart are two changes of a credential that are rolled out: a source that gives another one each time it is
+/// read must not keep its agents from working.
+const ROLL_OVER_APART: Duration = Duration::from_secs(10 * 60);
 
 /// How soon a missing container is looked for again while a trouble waits for it.
 const LOOK_FOR_MISSING: Duration = Duration::from_secs(60);
@@ -140,7 +144,9 @@ pub(super) fn reconsider(d: &mut Deciding<'_>) {
         return look(d);
     };
     if trouble.until.is_some_and(|until| until <= d.wall()) {
-        return clear_trouble(d);
+        clear_trouble(d);
+        // What was put off for it is found by a look.
+        return look(d);
     }
     match gate(d) {
         Gate::SwitchingOff | Gate::Paused | Gate::Pinned | Gate::Braked(_) | Gate::WaitOut(_) => {}
@@ -247,22 +253,38 @@ fn must_roll_over(d: &mut Deciding<'_>, sighting: &Sighting, offered: Option<Fin
         }
         return false;
     };
-    // The tool renewed the login before while it was being replaced, and wrote it over what was delivered.
+    let was_rolled_over =
+        d.state.last.as_ref().filter(|last| last.intent.plan == Plan::Rollover && last.intent.to == has);
+    // The tool renewed the login before while it was being replaced, and wrote it over what was delivered. If it does
+    // so again, it is no chance, and another start would not mend it.
     let is_overwritten = match &sighting.delivered {
         Delivered::Subscription(delivered) => {
-            *delivered != has && d.policy.kinds.get(delivered) == Some(&SubscriptionType::Login)
+            *delivered != has
+                && d.policy.kinds.get(delivered) == Some(&SubscriptionType::Login)
+                && was_rolled_over.is_none()
         }
         Delivered::Nothing | Delivered::Unrecognised | Delivered::Hidden => false,
     };
-    let now = d.wall();
-    let is_put_off = d.state.exclusions.get(&has).is_some_and(|until| *until > now);
+    let rolled_over_at = was_rolled_over.and_then(|last| last.end.as_ref()).map(|end| end.finished_at);
     let is_limited = d.state.trouble.as_ref().is_some_and(|trouble| trouble.kind != FailureKind::Auth);
-    let may_act = d.policy.switching && d.state.pause.is_none() && !is_put_off && !is_limited;
+    let may_act = d.policy.switching && d.state.pause.is_none() && !is_limited && d.state.hindrances.is_empty();
     let is_there = match sighting.state {
         RuntimeState::Running | RuntimeState::Stopped => true,
         RuntimeState::Missing | RuntimeState::Unknown => false,
     };
-    (*given != offered || is_overwritten) && may_act && is_there
+    if !((*given != offered || is_overwritten) && may_act && is_there) {
+        return false;
+    }
+    let (now, excluded) = (d.wall(), d.state.exclusions.get(&has).copied());
+    let from = excluded.max(rolled_over_at.map(|at| at.plus(ROLL_OVER_APART)));
+    match from.filter(|from| *from > now) {
+        // Put off, not forgotten.
+        Some(from) => {
+            d.state.timers.set(Timer::Retry, Due::At(from));
+            false
+        }
+        None => true,
+    }
 }
 
 /// A process agent lives with the daemon: it is started on what it had, or on the best there is.
@@ -282,7 +304,7 @@ pub(super) fn bring_up(d: &mut Deciding<'_>) {
 fn adopt(d: &mut Deciding<'_>, sighting: &Sighting, offered: Option<Fingerprint>) {
     match (&sighting.delivered, sighting.state) {
         (Delivered::Subscription(subscription), _) => assign_as_found(d, subscription.clone(), offered),
-        (Delivered::Nothing, RuntimeState::Stopped) if d.policy.switching && d.state.pause.is_none() => {
+        (Delivered::Nothing, RuntimeState::Stopped) if may_be_given_one(d) => {
             d.select(Wanted::Any, Cause::of(CauseBy::Recovery), None, None);
         }
         (
@@ -290,6 +312,13 @@ fn adopt(d: &mut Deciding<'_>, sighting: &Sighting, offered: Option<Fingerprint>
             RuntimeState::Running | RuntimeState::Stopped | RuntimeState::Missing | RuntimeState::Unknown,
         ) => {}
     }
+}
+
+/// Whether a container that does not run yet is given its first credential now. What would keep it from using one is
+/// mended first: the next look finds it so.
+fn may_be_given_one(d: &Deciding<'_>) -> bool {
+    let rests = matches!(d.state.phase, Phase::Serving);
+    rests && d.policy.switching && d.state.pause.is_none() && d.state.hindrances.is_empty()
 }
 
 fn assign_as_found(d: &mut Deciding<'_>, subscription: SubscriptionName, credential: Option<Fingerprint>) {

@@ -144,10 +144,14 @@ pub struct Applying {
     pub starts: u32,
     /// A pause was made before the next order.
     pub has_waited: bool,
+    /// The look under way is one beside that pause.
+    pub is_glancing: bool,
     /// How long the container itself is given to end, as far as that was seen.
     pub stop_timeout: Option<Duration>,
     /// Reading it again did not come off: it is restarted.
     pub must_restart: bool,
+    /// The life that was seen after the delivery, whether it ran or not: what it wrote is about the one before.
+    pub last_life: Option<Instance>,
     /// What the delivered credential is known by; `None` if the delivery was an earlier life's of the daemon.
     pub credential: Option<Fingerprint>,
     /// The answer to the newest delivery or order was lost. A delivery is looked for; an order is not given again
@@ -353,8 +357,10 @@ impl AgentState {
                     marks: IntentMarks { drained_at: None, delivered_at: Some(at), applied_at: None },
                     starts: 0,
                     has_waited: false,
+                    is_glancing: false,
                     stop_timeout: None,
                     must_restart: false,
+                    last_life: None,
                     credential: None,
                     orders: 0,
                     restarts: 0,

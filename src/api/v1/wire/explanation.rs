@@ -49,6 +49,9 @@ pub struct Gates {
     pub exhausted_since: Option<Time>,
     /// What stands in the way of looking at it or of a switch.
     pub obstacle: Option<String>,
+    /// Why its log cannot be read: what it says of itself there moves nobody.
+    #[serde(default)]
+    pub log_trouble: Option<String>,
     /// What would keep it from using a credential that is delivered to it: a switch is refused for it.
     #[serde(default)]
     pub hindrances: Vec<String>,
@@ -104,6 +107,7 @@ impl Gates {
                 | Phase::Parked { .. } => None,
             },
             obstacle: state.obstacle.clone(),
+            log_trouble: agent.log_trouble.clone(),
             hindrances: state.hindrances.clone(),
         }
     }
