@@ -43,6 +43,9 @@ const UNREADABLE_AGAIN: Duration = Duration::from_secs(60);
 /// How soon a report is tried again that was not taken, at first and at most.
 const REPORT_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// The most that the first look at an agent holds up its log.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
 /// A limit that was over for so long when its line was read is nobody's concern any more.
 const OVER_SINCE: Duration = Duration::from_secs(5 * 60);
 
@@ -53,6 +56,8 @@ pub(super) struct Reader {
     pub(super) source: Arc<dyn LogSource>,
     /// How far it was read before; `None` if it never was.
     pub(super) read_to: Option<LogPosition>,
+    /// Whether that is written down.
+    pub(super) is_written: bool,
     /// When the log was first asked for.
     pub(super) asked_at: Option<Wall>,
     pub(super) stop: watch::Receiver<bool>,
@@ -73,6 +78,11 @@ enum Pause {
 impl Reader {
     /// Reads until the daemon stops.
     pub(super) async fn run(mut self) {
+        // What is written from now on is read; but how its agent is comes first, for all of them.
+        self.asked_at = Some(self.switchman.now().wall);
+        if self.wait_for_the_first_look().await {
+            return;
+        }
         let mut tries = 0_u32;
         loop {
             let wait = match self.follow().await {
@@ -114,8 +124,12 @@ impl Reader {
             // What is read first begins here; a stream that breaks before its first line begins here again.
             self.read_to =
                 Some(LogPosition { container: life.id.clone(), at_ns: asked_at.0.saturating_mul(1_000_000), seen: 0 });
+            // The stream begins now; what was written since the log was first asked for is in it by its time.
+            return Pause::Silent;
         }
-        let (mut batch, mut had_lines, mut is_saved) = (LogBatch::default(), false, is_known);
+        let (mut batch, mut had_lines) = (LogBatch::default(), false);
+        // A position that was never written down is written at once.
+        let mut is_saved = self.is_written;
         let mut save_at: Option<Due> = (!is_saved).then(|| clock.now().due_after(Duration::ZERO));
         loop {
             let now = clock.now();
@@ -213,11 +227,14 @@ impl Reader {
     }
 
     /// Writes the position down; says whether it is on disk.
-    async fn save(&self) -> bool {
+    async fn save(&mut self) -> bool {
         let Some(position) = self.read_to.clone() else { return true };
         let change = Change::LogRead(self.seat.agent.clone(), position);
         match self.switchman.store().commit(vec![change]).await {
-            Ok(()) => true,
+            Ok(()) => {
+                self.is_written = true;
+                true
+            }
             Err(error) => {
                 tracing::debug!(agent = %self.seat.agent, %error, "the position in a log is not written down");
                 false
@@ -254,6 +271,15 @@ impl Reader {
                 self.look();
                 backoff(tries, OPEN_AGAIN)
             }
+        }
+    }
+
+    async fn wait_for_the_first_look(&mut self) -> bool {
+        let (mut states, clock) = (self.seat.watch(), self.switchman.clock());
+        tokio::select! {
+            _ = states.wait_for(|state| state.sighting.is_some()) => false,
+            () = clock.sleep(FIRST_LOOK) => false,
+            () = stopped(&mut self.stop) => true,
         }
     }
 

@@ -150,11 +150,13 @@ impl Root {
         if let Some(source) = &wiring.logs {
             let mut read_to: BTreeMap<AgentName, LogPosition> = store.log_positions().await?.into_iter().collect();
             for seat in seats.values().filter(|seat| seat.policy.runtime == RuntimeKind::Container) {
+                let read_to = read_to.remove(&seat.agent);
                 let reader = Reader {
                     switchman: switchman.clone(),
                     seat: Arc::clone(seat),
                     source: Arc::clone(source),
-                    read_to: read_to.remove(&seat.agent),
+                    is_written: read_to.is_some(),
+                    read_to,
                     asked_at: None,
                     stop: stopped.clone(),
                 };

@@ -122,6 +122,7 @@ async fn what_was_written_before_a_log_could_be_opened_for_the_first_time_is_rea
     logs.print_at(&one(), (crate::rig::START.0 + 500) * 1_000_000, LIMIT);
     rig.sleep(Duration::from_secs(2)).await;
     rig.until("one", serves_in(2)).await;
+    assert!(rig.elapsed() < Duration::from_secs(60), "{:?}: it is not found by chance, later", rig.elapsed());
     rig.stop().await;
 }
 
