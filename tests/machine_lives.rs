@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use switchman::domain::{
     Apply, Change, Delivered, Disposition, Facts, FailureKind, Fingerprint, Generation, Instance, IntentOutcome,
-    LogPosition, Mounted, Origin, Outcome, Plan, Reload, Report, RuntimeState, Sighting, SubscriptionType,
-    Surroundings, Wall,
+    LogPosition, Mounted, Origin, Outcome, ParkReason, Plan, Reload, Report, RuntimeState, Sighting, SubscriptionType,
+    Surroundings, Wall, Window,
 };
 use switchman::machine::agent::testing::{RecordFold, Rig, given, life, policy, report, sighting};
 use switchman::machine::agent::{
-    About, Action, Command, Decision, Effect, EffectOutcome, Event, Obstacle, Phase, Readiness, Reply,
+    About, Action, Command, Decision, Effect, EffectOutcome, Event, Obstacle, Phase, Pick, Readiness, Reply,
 };
 use switchman::machine::policy::{FilePolicy, Policy};
 
@@ -442,4 +442,87 @@ fn g13_a_login_that_its_tool_wrote_over_the_new_delivery_is_delivered_over() {
         _ => None,
     });
     assert_eq!(to.as_deref(), Some("a"));
+}
+
+// ---- what users ran into ---------------------------------------------------------------------------------------
+
+fn until(rig: &Rig) -> Option<Wall> {
+    rig.state.trouble.as_ref().and_then(|trouble| trouble.until)
+}
+
+#[test]
+fn e1_a_record_that_states_no_reset_takes_nothing_from_one_that_does() {
+    let mut rig = Rig::serving("a");
+    let reset = rig.now.wall.plus(20 * MINUTE);
+    let _ = rig.report(Report { reset_at: Some(reset), window: Window::FiveHour, ..by(life(1)) });
+    let _ = rig.picked(Pick::None { earliest: Some(reset), reason: "none".to_owned() });
+    // The same limit, told once more by a record without window and reset.
+    let again = rig.report(by(life(1)));
+    assert_eq!(until(&rig), Some(reset));
+    let rows = again.changes.iter().filter_map(|change| match change {
+        Change::CooldownSet(row) => Some(row.until),
+        _ => None,
+    });
+    assert!(rows.into_iter().all(|until| until == Some(reset)), "{:#?}", again.changes);
+}
+
+#[test]
+fn c8_a_near_reset_is_waited_for_although_another_record_does_not_state_it() {
+    let mut rig = Rig::serving("a");
+    let reset = rig.now.wall.plus(MINUTE);
+    assert_eq!(rig.report(Report { reset_at: Some(reset), ..by(life(1)) }).answers(), [Outcome::Waiting]);
+    assert_eq!(rig.report(by(life(1))).answers(), [Outcome::Waiting]);
+}
+
+#[test]
+fn g9_parked_means_that_nothing_is_tried_not_even_a_first_credential() {
+    let bare = || Sighting { delivered: Delivered::Nothing, ..sighting(RuntimeState::Stopped, 1, "a") };
+    let mut rig = Rig::new(policy());
+    let _ = rig.send(Event::Began);
+    rig.state.phase = Phase::Parked { reason: ParkReason::ApplyFailed, since: rig.now.wall };
+    assert!(rig.seen(bare()).effects.is_empty());
+
+    // What would keep it from using one is mended first.
+    let mut rig = Rig::new(policy());
+    let _ = rig.send(Event::Began);
+    let hidden = Sighting { facts: Facts { mounted: Mounted::Nowhere, ..Facts::default() }, ..bare() };
+    assert!(rig.seen(hidden).effects.is_empty());
+    let _ = rig.send(Event::RuntimeChanged);
+    assert_eq!(rig.seen(bare()).effect_names(), ["reserve"]);
+}
+
+#[test]
+fn g13_a_roll_out_waits_until_what_is_in_its_way_is_mended() {
+    let mut rig = on_a(&[]);
+    let hindered = |print: &str| {
+        let offered = Some(Fingerprint(print.to_owned()));
+        let facts = Facts { offered, mounted: Mounted::Nowhere, ..Facts::default() };
+        Sighting { facts, ..sighting(RuntimeState::Running, 1, "a") }
+    };
+    assert!(opened(&looks(&mut rig, hindered("new"))).is_empty());
+    assert_eq!(opened(&looks(&mut rig, offered("new", sighting(RuntimeState::Running, 2, "a")))).len(), 1);
+}
+
+#[test]
+fn g5_an_order_in_doubt_that_came_off_is_seen_when_the_runtime_says_so() {
+    let mut rig = Rig::serving("a");
+    let _ = rig.limit_in(1);
+    let _ = rig.pick("b");
+    rig.restarting("b", 1);
+    let doubt = Obstacle { disposition: Disposition::InDoubt, about: About::Runtime, text: "no answer".to_owned() };
+    let _ = rig.outcome(EffectOutcome::Restarted(Err(doubt.clone())));
+    let _ = rig.seen(sighting(RuntimeState::Running, 1, "b"));
+    let retry = switchman::machine::timer::Timer::Retry;
+    let wait = rig.due_in(retry).unwrap();
+    rig.pass(SECOND);
+    // Something happened that is not the end of it: the wait goes on, no longer and no shorter.
+    assert_eq!(rig.send(Event::RuntimeChanged).effect_names(), ["look"]);
+    assert!(rig.seen(sighting(RuntimeState::Running, 1, "b")).effects.is_empty());
+    assert_eq!(rig.due_in(retry), Some(wait - SECOND));
+    assert_eq!(rig.send(Event::RuntimeChanged).effect_names(), ["look"]);
+    assert!(rig.outcome(EffectOutcome::Seen(Err(doubt))).effects.is_empty());
+    assert_eq!(rig.due_in(retry), Some(wait - SECOND));
+    // And this is.
+    assert_eq!(rig.send(Event::RuntimeChanged).effect_names(), ["look"]);
+    assert_eq!(rig.seen(sighting(RuntimeState::Running, 2, "b")).effect_names(), ["await_ready"]);
 }
