@@ -34,6 +34,7 @@ mod ending;
 mod event;
 mod exhausted;
 mod parked;
+mod phase;
 mod reporting;
 mod selecting;
 mod serving;
@@ -47,7 +48,8 @@ pub use event::{
     About, Action, Command, Effect, EffectOutcome, Event, IgnoreReason, Obstacle, Pick, Readiness, Refusal, Reply,
     Start, Verdict,
 };
-pub use state::{AgentState, Applying, Delivered, Draining, Phase, RanOn, Selecting, Step, Ticket, Waiting};
+pub use phase::{Applying, Delivered, Draining, Phase, RanOn, Selecting, Step, Ticket, Waiting};
+pub use state::AgentState;
 
 use super::policy::Policy;
 use crate::domain::Moment;

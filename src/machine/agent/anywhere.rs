@@ -2,7 +2,7 @@
 
 use super::deciding::Deciding;
 use super::event::{Command, EffectOutcome, Event, IgnoreReason, Pick, Refusal, Reply};
-use super::state::{Phase, Ticket};
+use super::phase::{Phase, Ticket};
 use super::{applying, draining, ending, exhausted, parked, reporting, selecting, serving};
 use crate::domain::{Cause, CauseBy, Change, Due, IntentOutcome, Pause, SubscriptionName, Wall};
 use crate::machine::pool::Wanted;

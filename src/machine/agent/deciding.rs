@@ -1,7 +1,8 @@
 //! The decision in the making: the state as it changes, and everything that will come of it.
 
 use super::event::{Action, Effect, IgnoreReason, Refusal, Reply, Step as Decision, Verdict};
-use super::state::{AgentState, Phase, Selecting, Ticket};
+use super::phase::{Phase, Selecting, Ticket};
+use super::state::AgentState;
 use crate::domain::{Cause, Change, Cooldown, Moment, Rest, SubscriptionName, Wall};
 use crate::machine::policy::Policy;
 use crate::machine::pool::{AgentView, Wanted};

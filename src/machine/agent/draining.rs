@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::anywhere::{Inner, inner};
 use super::deciding::Deciding;
 use super::event::{About, Action, EffectOutcome, IgnoreReason, Obstacle, Refusal, Reply};
+use super::phase::{Applying, Draining, Phase, Step, Ticket};
 use super::reporting::{self, Finding};
-use super::state::{Applying, Draining, Phase, Step, Ticket};
 use super::{applying, ending, serving};
 use crate::domain::{
     Cause, CauseBy, Delivered, Disposition, IntentMarks, IntentOutcome, Outcome, Plan, RuntimeState, Sighting,
@@ -171,24 +171,8 @@ fn point_of_no_return(d: &mut Deciding<'_>, step: Step) {
     let rest = d.state.phase.rest();
     let Phase::Draining(draining) = std::mem::replace(&mut d.state.phase, rest.into()) else { return };
     let Draining { intent, rest, .. } = *draining;
-    d.state.phase = Phase::Applying(Box::new(Applying {
-        intent,
-        rest,
-        step,
-        delivered: None,
-        marks: IntentMarks { drained_at: Some(d.now.wall), delivered_at: None, applied_at: None },
-        starts: 0,
-        has_waited: false,
-        is_glancing: false,
-        stop_timeout: None,
-        must_restart: false,
-        last_life: None,
-        credential: None,
-        orders: 0,
-        restarts: 0,
-        retries: 0,
-        is_doubtful: false,
-    }));
+    let marks = IntentMarks { drained_at: Some(d.now.wall), delivered_at: None, applied_at: None };
+    d.state.phase = Phase::Applying(Box::new(Applying { marks, ..Applying::begun(intent, rest, step) }));
 }
 
 /// Nothing was touched: what will pass is waited for, what is the target's fault is given up for another one.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::deciding::Deciding;
-use super::state::{Applying, Phase, Step};
+use super::phase::{Applying, Phase, Step};
 use super::{anywhere, reporting, selecting, serving};
 use crate::domain::{
     Assignment, CauseBy, Change, Fingerprint, Instance, Intent, IntentEnd, IntentMarks, IntentOutcome, IntentRecord,

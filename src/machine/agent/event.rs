@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::state::{AgentState, Ticket};
+use super::phase::Ticket;
+use super::state::AgentState;
 use crate::domain::{
     Answer, Change, Disposition, FailureId, Fingerprint, Generation, Instance, IntentId, LogPosition, Reload, Report,
     Sighting, Stamp, SubscriptionName, Wall,

@@ -3,10 +3,10 @@
 use super::anywhere::Inner;
 use super::deciding::Deciding;
 use super::event::{EffectOutcome, IgnoreReason, Refusal};
+use super::phase::Phase;
 use super::reporting::{self, Finding};
 use super::selecting;
 use super::serving;
-use super::state::Phase;
 use crate::domain::{Cause, CauseBy, Outcome};
 use crate::machine::pool::Wanted;
 use crate::machine::timer::Timer;

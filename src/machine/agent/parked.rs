@@ -3,9 +3,9 @@
 use super::anywhere::Inner;
 use super::deciding::Deciding;
 use super::event::{EffectOutcome, IgnoreReason, Refusal, Reply};
+use super::phase::Phase;
 use super::reporting::{self, Finding};
 use super::serving;
-use super::state::Phase;
 use crate::domain::{Outcome, Rest};
 use crate::machine::timer::Timer;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::anywhere::{Inner, inner};
 use super::deciding::Deciding;
 use super::event::{IgnoreReason, Reply};
-use super::state::{Phase, Ticket, Waiting};
+use super::phase::{Phase, Ticket, Waiting};
 use crate::domain::{
     AgentRecord, Answer, AnswerSwitch, Change, Cooldown, Deferred, FailureId, FailureKind, FailureRecord, Generation,
     IntentOutcome, Outcome, Report, Stamp, SubscriptionName, Trouble, Wall,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::anywhere::{Inner, inner};
 use super::deciding::Deciding;
 use super::event::{EffectOutcome, IgnoreReason, Pick, Refusal, Reply};
+use super::phase::{Draining, Phase, Selecting, Ticket};
 use super::reporting::{self, Finding, Waited};
 use super::serving::{self, Gate};
-use super::state::{Draining, Phase, Selecting, Ticket};
 use super::{draining, parked};
 use crate::domain::{
     AgentRecord, Cause, CauseBy, Change, Due, FailureKind, Generation, Intent, Issued, NotifyEvent, Outcome, Plan,
@@ -276,7 +276,7 @@ fn drop_pick(d: &mut Deciding<'_>, selecting: Selecting, reason: &str) {
 }
 
 /// A reporter that had waited for an operator's selection, which came to nothing: judged by itself.
-fn inner_again(d: &mut Deciding<'_>, waiting: super::state::Waiting) {
+fn inner_again(d: &mut Deciding<'_>, waiting: super::phase::Waiting) {
     let (subscription, is_repeat) = (d.state.subscription().cloned(), d.state.phase.is_switching());
     if is_repeat {
         return wait(d, Waited::Reporter(Box::new(waiting)));

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::anywhere::{Inner, clear_trouble};
 use super::deciding::Deciding;
 use super::event::{Action, EffectOutcome, IgnoreReason, Obstacle, Refusal};
+use super::phase::Phase;
 use super::reporting::{self, Failing, Finding};
 use super::selecting;
-use super::state::Phase;
 use crate::domain::{
     Assignment, Cause, CauseBy, Change, Delivered, Due, Facts, FailureKind, Fingerprint, Generation, IntentId, Issued,
     Notification, NotifyEvent, Outcome, Plan, RuntimeState, Sighting, SubscriptionName, SubscriptionType, Wall,
