@@ -187,14 +187,9 @@ impl Shared {
         written
     }
 
-    fn began(&self, method: &str, path: &str) -> (Call, Option<Act>) {
+    fn began(&self, kind: Kind, method: &str, path: &str) -> (Call, Option<Act>) {
         self.write(|books| {
-            let call = Call {
-                number: books.calls.len(),
-                kind: Kind::of(method, path),
-                line: format!("{method} {path}"),
-                answered: None,
-            };
+            let call = Call { number: books.calls.len(), kind, line: format!("{method} {path}"), answered: None };
             books.calls.push(call.clone());
             let rule = books.rules.iter_mut().find(|rule| rule.left != Some(0) && (rule.picks)(&call));
             let act = rule.map(|rule| {
@@ -367,7 +362,10 @@ async fn serve(stream: UnixStream, shared: Arc<Shared>) {
 
 async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Answer {
     let path = request.uri().path_and_query().map_or("", hyper::http::uri::PathAndQuery::as_str);
-    let (call, act) = shared.began(request.method().as_str(), path);
+    // Whoever follows the logs asks over connections of its own, beside the work that is counted here.
+    let is_for_a_log = request.headers().get("user-agent").is_some_and(|agent| agent == "switchman");
+    let kind = if is_for_a_log { Kind::Other } else { Kind::of(request.method().as_str(), path) };
+    let (call, act) = shared.began(kind, request.method().as_str(), path);
     let (head, body) = request.into_parts();
     let request = Request::from_parts(head, Full::new(body.collect().await.map_err(|_| Closed)?.to_bytes()));
     if let Some(Act::Deed(Deed::Hang)) = act {
