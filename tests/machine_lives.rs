@@ -518,10 +518,10 @@ fn g5_an_order_in_doubt_that_came_off_is_seen_when_the_runtime_says_so() {
     // Something happened that is not the end of it: the wait goes on, no longer and no shorter.
     assert_eq!(rig.send(Event::RuntimeChanged).effect_names(), ["look"]);
     assert!(rig.seen(sighting(RuntimeState::Running, 1, "b")).effects.is_empty());
-    assert_eq!(rig.due_in(retry), Some(wait - SECOND));
+    assert_eq!(rig.due_in(retry), Some(wait.saturating_sub(SECOND)));
     assert_eq!(rig.send(Event::RuntimeChanged).effect_names(), ["look"]);
     assert!(rig.outcome(EffectOutcome::Seen(Err(doubt))).effects.is_empty());
-    assert_eq!(rig.due_in(retry), Some(wait - SECOND));
+    assert_eq!(rig.due_in(retry), Some(wait.saturating_sub(SECOND)));
     // And this is.
     assert_eq!(rig.send(Event::RuntimeChanged).effect_names(), ["look"]);
     assert_eq!(rig.seen(sighting(RuntimeState::Running, 2, "b")).effect_names(), ["await_ready"]);
