@@ -57,7 +57,10 @@ pub(super) async fn runtime_events(switchman: Switchman, runtime: Arc<dyn Runtim
 /// last words were, they are not its subscription's fault (C3).
 fn ended_by_itself(switchman: &Switchman, ended: &Ended) {
     let Some(agent) = switchman.agent(ended.agent.as_str()) else { return };
-    if agent.state.phase.is_switching() {
+    // The end of a life that a switch has ended is told late, and again after a start of the daemon.
+    let last = agent.state.last.as_ref().and_then(|last| last.end.as_ref());
+    let was_ours = last.zip(ended.at).is_some_and(|(last, at)| at <= last.finished_at);
+    if was_ours || agent.state.phase.is_switching() {
         return;
     }
     let Ended { agent: name, exit_code, was_oom, at, .. } = ended;
