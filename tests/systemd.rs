@@ -50,7 +50,7 @@ struct Machine {
 impl Machine {
     fn boot() -> Self {
         let mut command = Command::new("docker");
-        command.args(["run", "-d", "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]);
+        command.args(["run", "-d", "--network", "none", "--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"]);
         command.args(["--security-opt", "apparmor=unconfined", "--security-opt", "seccomp=unconfined"]);
         command.args(["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"]);
         command.args(["-v", "/sys/fs/cgroup:/sys/fs/cgroup", "-e", "container=docker"]);

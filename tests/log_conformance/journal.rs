@@ -40,7 +40,16 @@ impl PrivateEngine {
         let folder = tempfile::tempdir().unwrap();
         let said = std::fs::File::create(folder.path().join("said")).unwrap();
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        command.args([
+            "--mount",
+            "--net",
+            "--propagation",
+            "private",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ]);
         command.args(["sh", "-c", BOTH, "sh"]).arg(folder.path());
         command.stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
         let engine = Self { process: command.spawn().expect("run unshare"), folder };

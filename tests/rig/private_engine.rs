@@ -72,7 +72,9 @@ impl PrivateEngine {
     pub(crate) async fn come_up(&mut self) {
         assert!(self.child.is_none(), "it runs");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let mut command = Command::new("dockerd");
+        // In a network of its own: an engine without a bridge takes the bridge away that others have.
+        let mut command = Command::new("unshare");
+        command.args(["--net", "dockerd"]);
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         let folder = |name: &str| self.path(name).display().to_string();
         for (name, value) in [
