@@ -24,6 +24,7 @@ use super::handle::{ReportError, Switchman};
 use super::intake::Hints;
 use super::seat::Seat;
 use crate::classify::{Verdict, classify_line};
+use crate::domain::duration::backoff;
 use crate::domain::{Change, Due, FailureKind, Instance, LogPosition, Origin, Report, Reporter, Wall};
 use crate::ports::logs::{LogBatch, LogError, LogLine, LogRead, LogSource};
 use crate::telemetry::events;
@@ -59,7 +60,7 @@ pub(super) struct Reader {
     /// Whether that is written down.
     pub(super) is_written: bool,
     /// When the log was first asked for.
-    pub(super) asked_at: Option<Wall>,
+    pub(super) asked_at: Wall,
     pub(super) stop: watch::Receiver<bool>,
 }
 
@@ -78,8 +79,7 @@ enum Pause {
 impl Reader {
     /// Reads until the daemon stops.
     pub(super) async fn run(mut self) {
-        // What is written from now on is read; but how its agent is comes first, for all of them.
-        self.asked_at = Some(self.switchman.now().wall);
+        // How its agent is comes first, for all of them.
         if self.wait_for_the_first_look().await {
             return;
         }
@@ -107,8 +107,6 @@ impl Reader {
     /// Opens the log and reads it until something is the matter.
     async fn follow(&mut self) -> Pause {
         let clock = self.switchman.clock();
-        // What is written before the first try succeeds is read as well.
-        let asked_at = *self.asked_at.get_or_insert_with(|| clock.now().wall);
         let is_known = self.read_to.is_some();
         let opened = tokio::select! {
             opened = self.source.open(&self.seat.agent, self.read_to.as_ref(), is_known) => opened,
@@ -122,8 +120,11 @@ impl Reader {
         let life = stream.instance().clone();
         if !is_known {
             // What is read first begins here; a stream that breaks before its first line begins here again.
-            self.read_to =
-                Some(LogPosition { container: life.id.clone(), at_ns: asked_at.0.saturating_mul(1_000_000), seen: 0 });
+            self.read_to = Some(LogPosition {
+                container: life.id.clone(),
+                at_ns: self.asked_at.0.saturating_mul(1_000_000),
+                seen: 0,
+            });
             // The stream begins now; what was written since the log was first asked for is in it by its time.
             return Pause::Silent;
         }
@@ -328,9 +329,4 @@ fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosit
         sender: "log".to_owned(),
         reason: Some(format!("{}: {}", verdict.rule, verdict.reason)),
     }
-}
-
-/// Doubles from the first wait to the longest.
-fn backoff(tries: u32, (first, longest): (Duration, Duration)) -> Duration {
-    first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(longest)
 }

@@ -157,7 +157,7 @@ impl Root {
                     source: Arc::clone(source),
                     is_written: read_to.is_some(),
                     read_to,
-                    asked_at: None,
+                    asked_at: clock.now().wall,
                     stop: stopped.clone(),
                 };
                 tasks.push(tokio::spawn(reader.run()));

@@ -65,6 +65,13 @@ pub fn format(duration: Duration) -> String {
     text
 }
 
+/// The wait before the next try after so many that failed: doubles from the first wait to the longest.
+#[must_use]
+pub fn backoff(failures: u32, (first, longest): (Duration, Duration)) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    first.saturating_mul(1 << doublings).min(longest)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

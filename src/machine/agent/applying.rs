@@ -85,12 +85,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
 }
 
 fn step(d: &Deciding<'_>) -> Option<Step> {
-    match &d.state.phase {
-        Phase::Applying(applying) => Some(applying.step),
-        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
-            None
-        }
-    }
+    d.state.phase.applying().map(|applying| applying.step)
 }
 
 fn applying<'a>(d: &'a mut Deciding<'_>) -> Option<&'a mut Applying> {
@@ -104,23 +99,14 @@ fn applying<'a>(d: &'a mut Deciding<'_>) -> Option<&'a mut Applying> {
 
 /// Whether a step waits for the runtime. An order in doubt waits for itself, and is not hurried.
 fn is_put_off(d: &Deciding<'_>) -> bool {
-    let has_failed = match &d.state.phase {
-        Phase::Applying(applying) => applying.retries > 0,
-        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
-            false
-        }
-    };
+    let has_failed = d.state.phase.applying().is_some_and(|applying| applying.retries > 0);
     has_failed && d.state.timers.get(Timer::Retry).is_some()
 }
 
 fn waits_for_an_order(d: &Deciding<'_>) -> bool {
-    let is_in_doubt = match &d.state.phase {
-        Phase::Applying(applying) => applying.step == Step::Looking && applying.has_waited && applying.retries == 0,
-        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
-            false
-        }
-    };
-    is_in_doubt && d.state.timers.get(Timer::Retry).is_some()
+    let is_waiting =
+        |applying: &Applying| applying.step == Step::Looking && applying.has_waited && applying.retries == 0;
+    d.state.phase.applying().is_some_and(is_waiting) && d.state.timers.get(Timer::Retry).is_some()
 }
 
 /// A look beside the wait: it can end the wait, and never makes it longer or shorter.
@@ -284,12 +270,7 @@ fn make_use(d: &mut Deciding<'_>) {
 }
 
 fn how(d: &Deciding<'_>) -> Apply {
-    let must_restart = match &d.state.phase {
-        Phase::Applying(applying) => applying.must_restart,
-        Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
-            true
-        }
-    };
+    let must_restart = d.state.phase.applying().is_none_or(|applying| applying.must_restart);
     d.policy.file.as_ref().filter(|_| !must_restart).map(|file| file.apply.clone()).unwrap_or_default()
 }
 

@@ -179,6 +179,17 @@ impl Phase {
         }
     }
 
+    /// The open intent from the point of no return on.
+    #[must_use]
+    pub fn applying(&self) -> Option<&Applying> {
+        match self {
+            Self::Applying(applying) => Some(applying),
+            Self::Serving | Self::Selecting(_) | Self::Draining(_) | Self::Exhausted { .. } | Self::Parked { .. } => {
+                None
+            }
+        }
+    }
+
     /// Whether the agent is on its way to another subscription, or being started on its own.
     #[must_use]
     pub const fn is_switching(&self) -> bool {

@@ -8,6 +8,7 @@ use super::event::{Action, EffectOutcome, IgnoreReason, Obstacle, Refusal};
 use super::phase::Phase;
 use super::reporting::{self, Failing, Finding};
 use super::selecting;
+pub(super) use crate::domain::duration::backoff;
 use crate::domain::{
     Assignment, Cause, CauseBy, Change, Delivered, Due, Facts, FailureKind, Fingerprint, Generation, IntentId, Issued,
     Notification, NotifyEvent, Outcome, Plan, RuntimeState, Sighting, SubscriptionName, SubscriptionType, Wall,
@@ -352,10 +353,4 @@ pub(super) fn notify_about(d: &mut Deciding<'_>, intent: Option<IntentId>, event
         text,
     };
     d.change(Change::Notified(notification));
-}
-
-/// Doubles from the first wait to the longest.
-pub(super) fn backoff(failures: u32, (first, longest): (Duration, Duration)) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    first.saturating_mul(1 << doublings).min(longest)
 }
