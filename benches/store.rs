@@ -39,6 +39,7 @@ impl Counter {
             outcome: Outcome::Repeat,
             subscription: Some(SubscriptionName::from("max-a")),
             generation: Some(Generation(7)),
+            turn: None,
             model: None,
             window: Window::FiveHour,
             reset_at: Some(Wall(1_700_000_900_000)),

@@ -21,14 +21,20 @@
 mod agent;
 mod announce;
 mod effects;
+mod engine_notices;
 pub mod handle;
 pub mod intake;
+pub mod leases;
 pub mod outbox;
+mod pace;
 mod pool;
 mod readers;
 mod recognition;
 pub mod root;
 pub mod seat;
+mod tasks;
+pub mod trial;
+pub mod turns;
 mod watchers;
 
 pub use handle::Switchman;

@@ -26,16 +26,19 @@ mod every;
 mod explain;
 mod history;
 mod moments;
+mod notify;
 mod output;
 mod pause;
 mod pin;
 mod reach;
+mod reading;
 mod report;
 mod resume;
 pub mod run;
 mod status;
 mod switch;
 mod table;
+mod turn;
 mod unpark;
 mod views;
 mod wait;
@@ -135,10 +138,15 @@ fn dispatch(CommandLine { global, verb }: &CommandLine, environment: Environment
     let daemon = reach::daemon(global, &environment);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|err| Failure::new(Exit::Failed, "no_runtime", format!("cannot begin: {err}")))?;
-    runtime.block_on(ask(verb, &daemon, &mut output))
+    runtime.block_on(ask(verb, variables, &daemon, &mut output))
 }
 
-async fn ask(verb: &ClientVerb, daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
+async fn ask(
+    verb: &ClientVerb,
+    variables: &(dyn Fn(&str) -> Option<String> + Sync),
+    daemon: &Daemon,
+    output: &mut Output,
+) -> Result<(), Failure> {
     match verb {
         ClientVerb::Status(arguments) => status::run(arguments, daemon, output).await,
         ClientVerb::Explain(arguments) => explain::run(arguments, daemon, output).await,
@@ -150,6 +158,9 @@ async fn ask(verb: &ClientVerb, daemon: &Daemon, output: &mut Output) -> Result<
         ClientVerb::Unpin(arguments) => pin::run_unpin(arguments, daemon, output).await,
         ClientVerb::Unpark(arguments) => unpark::run(arguments, daemon, output).await,
         ClientVerb::Cooldown(verb) => cooldown::run(verb, daemon, output).await,
+        ClientVerb::Reading(arguments) => reading::run(arguments, daemon, output).await,
         ClientVerb::History(arguments) => history::run(arguments, daemon, output).await,
+        ClientVerb::Notify(verb) => notify::run(verb, daemon, output).await,
+        ClientVerb::Turn(verb) => turn::run(verb, variables, daemon, output).await,
     }
 }

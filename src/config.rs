@@ -27,7 +27,9 @@ mod agent;
 mod api;
 mod apply;
 mod carried;
+mod command;
 mod delivery;
+mod discovery;
 mod docker;
 mod files;
 mod history;
@@ -48,32 +50,36 @@ mod size;
 mod socket;
 mod subscription;
 mod switching;
+mod terms;
 #[cfg(test)]
 mod tests;
+mod turns;
 
-pub use agent::{Agent, Target};
+pub use agent::{Agent, Origin, Target};
 pub use api::Api;
 pub use delivery::{Delivery, FileDelivery};
-pub use docker::Docker;
+pub use discovery::{Discovered, Incumbents};
+pub use docker::{Discover, Docker};
 pub use files::Asked;
 pub use history::History;
 pub use log::{Log, LogFormat};
-pub use notify::{Notify, Topic, Webhook};
+pub use notify::{Notify, NotifyTarget, PostAddress};
 pub use owner::Owner;
 pub use problem::{Problem, Severity};
 pub use render::render;
 pub use socket::socket;
 pub use subscription::Subscription;
-pub use switching::{Strategy, Switching};
+pub use switching::{Failback, Proactive, Strategy, Switching};
+pub use turns::Turns;
 
-use crate::domain::AgentName;
+use crate::domain::{AgentName, NotifyEvent};
 use crate::machine::policy::{FilePolicy, Policy, SubscriptionPolicy};
 use path::Expansion;
 use problem::{Findings, Source};
 use reader::Section;
 
 /// A config of more bytes than this is none.
-const BYTES_MAX: u64 = 4 << 20;
+pub const BYTES_MAX: u64 = 4 << 20;
 /// After so many errors of syntax the rest are consequences.
 const SYNTAX_ERRORS_MAX: usize = 5;
 
@@ -98,6 +104,10 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// Whom to tell.
     pub notify: Vec<Notify>,
+    /// What is made of each container whose name matches, in the order of the file: `{name}` is still in the paths.
+    pub(in crate::config) patterns: Vec<Agent>,
+    /// What holds for a container that says no more than that it is an agent.
+    pub(in crate::config) defaults: Option<agent::Shared>,
     source: Source,
 }
 
@@ -105,21 +115,27 @@ impl Config {
     /// Reads a file. Gives the config and its warnings, or every problem. A blocking call.
     pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let file = path.display().to_string();
-        let refuse = |what: String, hint: &str| {
-            let findings = Findings::default();
-            findings.nowhere(Severity::Error, what, hint);
-            Err(findings.into_problems(&file, "").1)
-        };
         let mut bytes = Vec::new();
         let read = std::fs::File::open(path).and_then(|opened| opened.take(BYTES_MAX + 1).read_to_end(&mut bytes));
         if let Err(err) = read {
-            return refuse(format!("cannot read the config: {err}"), "name another file with --config");
+            let what = format!("cannot read the config: {err}");
+            return Err(vec![Problem::nowhere(&file, what, "name another file with --config")]);
         }
+        Self::from_bytes(&file, bytes, env)
+    }
+
+    /// Reads what a file holds; `file` is what its problems call it.
+    pub fn from_bytes(
+        file: &str,
+        bytes: Vec<u8>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let refuse = |what: String, hint: &str| Err(vec![Problem::nowhere(file, what, hint)]);
         if bytes.len() as u64 > BYTES_MAX {
             return refuse("the config is larger than 4 MiB".to_owned(), "");
         }
         match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(&file, &text, env),
+            Ok(text) => Self::parse(file, &text, env),
             Err(err) => {
                 let readable = String::from_utf8_lossy(&err.as_bytes()[..err.utf8_error().valid_up_to()]);
                 let line = readable.matches('\n').count() + 1;
@@ -177,11 +193,12 @@ impl Config {
                 Delivery::File(file) => {
                     Some(FilePolicy { path: file.path.clone(), format: file.format, apply: file.apply.clone() })
                 }
-                Delivery::Env(_) => None,
+                Delivery::Env(_) | Delivery::Nothing => None,
             },
             subscriptions: agent.subscriptions.clone(),
-            models: Vec::new(),
-            switching: switching.enabled,
+            models: agent.models.clone(),
+            switching: switching.enabled && !agent.is_monitor_only,
+            is_monitor_only: agent.is_monitor_only,
             cooldown: switching.cooldown,
             cooldown_max: switching.cooldown_max,
             wait_out: switching.wait_out,
@@ -192,6 +209,8 @@ impl Config {
             stop_grace: agent.stop_grace,
             ready_timeout: switching.ready_timeout,
             call_timeout: self.docker.timeout,
+            voluntary: switching.voluntary_moves(),
+            turns: agent.turns.policy(self.notify.iter().any(|one| one.wants(NotifyEvent::TurnBegun))),
         })
     }
 
@@ -204,6 +223,7 @@ impl Config {
             kind: subscription.kind,
             quota: subscription.quota.clone(),
             agents_max: subscription.agents_max,
+            terms: subscription.terms.clone(),
         };
         self.subscriptions.iter().map(policy).collect()
     }
@@ -222,8 +242,8 @@ fn read(mut top: Section<'_>, text: &str, env: &dyn Fn(&str) -> Option<String>) 
     let api = api::read(top.section("api", api::LATER, "", false), with);
     let log = log::read(top.section("log", &[], "", false));
     let history = history::read(top.section("history", &[], "", false));
-    let docker = docker::read(top.section("docker", docker::LATER, "", false), with, findings);
-    let switching = switching::read(top.section("switching", switching::LATER, "", false));
+    let docker = docker::read(top.section("docker", &[], "", false), with, findings);
+    let (switching, switching_at) = switching::read(top.section("switching", switching::LATER, "", false));
     let defaults = agent::read_defaults(top.section("agent_defaults", agent::LATER, "", false));
     let drafts: Vec<_> = top
         .sections("subscription", subscription::LATER)
@@ -235,14 +255,36 @@ fn read(mut top: Section<'_>, text: &str, env: &dyn Fn(&str) -> Option<String>) 
         .into_iter()
         .map(|section| agent::read(section, defaults.as_ref(), with))
         .collect();
-    let notify = top.sections("notify", notify::LATER).into_iter().filter_map(notify::read).collect();
+    let notify = top.sections("notify", notify::LATER).into_iter().map(|section| notify::read(section, with)).collect();
     top.finish(false);
 
-    if agents.is_empty() {
+    let (patterns, agents): (Vec<_>, Vec<_>) = agents.into_iter().partition(agent::Draft::is_pattern);
+    if agents.is_empty() && patterns.is_empty() && docker.discover.is_none() {
         findings.nowhere(Severity::Warning, "the config defines no agent: nothing is kept working", "add an [[agent]]");
     }
     let subscriptions = references::subscriptions(&drafts, findings, &line);
-    let agents = references::agents(agents, &drafts, findings, &line);
+    api::check_agents(&api, agents.iter().filter_map(|agent| agent.name.as_ref()), findings);
+    // What else there will be is known when the containers are.
+    let are_all = patterns.is_empty() && docker.discover.is_none();
+    let defined = agents.len();
+    let agents = references::agents(agents, &drafts, &switching, findings, &line);
+    let all = (are_all && agents.len() == defined).then_some(agents.as_slice());
+    terms::of_subscriptions(&drafts, all, &switching, &switching_at, findings);
+    let patterns = references::patterns(patterns, &drafts, &switching, findings, &line);
+    let notify = notify::finish(notify, findings, &line);
     let source = Source { file: "".into(), text: "".into() };
-    Config { state_dir, api, log, history, docker, switching, subscriptions, agents, notify, source }
+    Config {
+        state_dir,
+        api,
+        log,
+        history,
+        docker,
+        switching,
+        subscriptions,
+        agents,
+        notify,
+        patterns,
+        defaults,
+        source,
+    }
 }

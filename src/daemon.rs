@@ -7,30 +7,29 @@
 //! Tests: the black-box suites of `tests/`.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod discovery;
+mod reload;
+mod wiring;
+
+use self::discovery::Discoverer;
+use self::reload::{Living, Reloader, Start};
+use self::wiring::wire;
 use crate::actor::root::StartError;
-use crate::actor::{Root, Switchman, Wiring};
+use crate::actor::{Root, Switchman};
 use crate::api::{self, ListenError};
-use crate::config::{self, Asked, Config, Problem, Severity};
-use crate::domain::{AgentName, Format, credential};
-use crate::drivers::credentials::Credentials;
-use crate::drivers::delivery::{FileDelivery, FileTarget, Ownership, Shape, Target};
-use crate::drivers::docker::logs::DockerLogs;
-use crate::drivers::docker::{DockerHost, DockerHostError, DockerRuntime};
-use crate::drivers::process::{
-    CredentialPlace, OutputSink, OutputStream, ProcessRuntime, ProcessSettings, ProcessSpec,
-};
-use crate::drivers::runtimes::Runtimes;
+use crate::config::{Asked, BYTES_MAX, Config, Incumbents, Problem, Severity};
+use crate::domain::{AgentName, FoundContainer};
+use crate::drivers::docker::DockerHostError;
+use crate::drivers::notify::webhook::AddressError;
 use crate::drivers::sqlite::{OpenError, Options, SqliteStore};
 use crate::drivers::state_dir::{StateDir, StateDirError};
 use crate::drivers::system_clock::SystemClock;
-use crate::drivers::webhook::{AddressError, Webhook};
 use crate::ports::clock::Clock;
-use crate::ports::logs::LogSource;
-use crate::ports::notifier::Notifier;
 use crate::ports::store::Store;
 use crate::shutdown::{self, Signals};
 use crate::systemd::{self, ServiceManager};
@@ -39,9 +38,6 @@ use crate::telemetry::{Telemetry, events};
 
 /// How long an orderly stop may take in all. The unit file allows a little more.
 const STOP_WITHIN: Duration = Duration::from_secs(25);
-
-/// How long a child left over by a daemon that was killed may take to end by itself.
-const LEFT_OVER_GRACE: Duration = Duration::from_secs(5);
 
 /// Worker threads: decisions are short, and everything slow waits in a driver.
 const WORKERS: usize = 2;
@@ -83,8 +79,8 @@ pub enum DaemonError {
     /// The engine's address cannot be read.
     #[error("failed to use [docker] host: {0}")]
     DockerHost(#[from] DockerHostError),
-    /// A webhook's address cannot be used.
-    #[error("failed to use a webhook: {0}")]
+    /// The address of a notification target cannot be used.
+    #[error("failed to use the address of a [[notify]]: {0}")]
     Webhook(#[from] AddressError),
     /// The actors cannot be started.
     #[error("failed to start: {0}")]
@@ -114,36 +110,50 @@ fn platform(doing: &'static str) -> impl FnOnce(std::io::Error) -> DaemonError {
 /// # Errors
 /// If it cannot be started. Whatever was begun is undone.
 pub fn run(config: &Path, environment: &Environment) -> Result<(), DaemonError> {
-    let (file, (config, warnings)) = (config, read(config, environment)?);
+    let file = config;
+    let bytes = read(file).map_err(DaemonError::Config)?;
+    let (config, warnings) =
+        validate(&file.display().to_string(), bytes.clone(), environment).map_err(DaemonError::Config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(32)
         .enable_all()
         .build()
         .map_err(platform("start the runtime"))?;
-    let result = runtime.block_on(serve(file, &config, &warnings, environment));
+    let result = runtime.block_on(serve((file, bytes), &config, &warnings, environment));
     // A notification that is just being handed over is not waited for: it is sent again at the next start.
     runtime.shutdown_timeout(Duration::from_millis(500));
     // The directory is given up last: by now no task of ours is left that could write to the store (B7).
     result.map(drop)
 }
 
-/// Reads the config; its files are looked at as well, for what would make the start unsafe.
-fn read(path: &Path, environment: &Environment) -> Result<(Config, Vec<Problem>), DaemonError> {
-    let (mut config, mut warnings) = Config::load(path, &|name| environment.get(name)).map_err(DaemonError::Config)?;
+/// Reads the file, whatever it is: it may also come out of a pipe, once.
+fn read(path: &Path) -> Result<Vec<u8>, Vec<Problem>> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|error| {
+        let what = format!("cannot read the config: {error}");
+        vec![Problem::nowhere(&path.display().to_string(), what, "name another file with --config")]
+    })
+}
+
+/// Reads the config; its files are looked at as well, for what would make it unsafe. Gives the config and its warnings,
+/// or every problem. A blocking call.
+fn validate(file: &str, bytes: Vec<u8>, environment: &Environment) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    let (mut config, mut warnings) = Config::from_bytes(file, bytes, &|name| environment.get(name))?;
     if let Some(socket) = &environment.socket {
         config.api.socket.clone_from(socket);
     }
     let found = config.check_files(Asked::ByDaemon);
     if found.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(DaemonError::Config(found));
+        return Err(found);
     }
     warnings.extend(found);
     Ok((config, warnings))
 }
 
 async fn serve(
-    file: &Path,
+    (file, bytes): (&Path, Vec<u8>),
     config: &Config,
     warnings: &[Problem],
     environment: &Environment,
@@ -160,8 +170,16 @@ async fn serve(
     let (stopper, mut stop) = shutdown::stop(STOP_WITHIN);
     let service = manager(environment)?;
 
+    // Before anything is decided: another daemon may answer there.
+    api::make_way(&config.api.socket)?;
     let telemetry = Telemetry::new();
-    let wiring = wire(config, &state_dir, &store, &clock, &telemetry, environment).await?;
+    let discoverer = Discoverer::new(config, &clock, &telemetry);
+    let found = discoverer.first(config).await;
+    let incumbents = incumbents(&*store, &found).await;
+    let with_found = config.with_found(&found, &incumbents, &|name| environment.get(name));
+    let start = Start { file: config.clone(), found, discovered: with_found };
+    let config = &start.discovered.config.clone();
+    let (wiring, drivers) = wire(config, &state_dir, &store, &clock, &telemetry, environment).await?;
     let (agents, subscriptions) = (wiring.agents.len(), wiring.subscriptions.len());
     let mut root = Root::start(wiring).await?;
     let switchman = root.switchman();
@@ -182,6 +200,11 @@ async fn serve(
     });
     service.ready(&format!("{agents} agents, {subscriptions} subscriptions"));
 
+    let (reconfigurer, live) = (root.reconfigurer(), door.live());
+    let living = Living::new(start, environment.clone(), drivers, reconfigurer, live, switchman.clone());
+    let reloader = Reloader::new(file.to_owned(), environment.clone(), living.clone(), switchman.clone(), bytes);
+    let asked = signals.reload();
+
     let clock_of_signals = Arc::clone(&clock);
     let listening = tokio::spawn(async move { stopper.obey(&mut signals, &*clock_of_signals).await });
     let mut stop_heard = stop.clone();
@@ -189,8 +212,10 @@ async fn serve(
         request = stop_heard.requested() => Some(request),
         () = root.failed() => return Err(DaemonError::Failed),
         () = service.watch(&*clock, || is_alive(&switchman)) => None,
+        () = reloader.run(&asked, &service) => None,
+        () = discoverer.run(&living) => None,
     };
-    // The watch goes on until the process ends: of the two only a request gets us here.
+    // The others go on until the process ends: only a request gets us here.
     let request = match request {
         Some(request) => request,
         None => stop_heard.requested().await,
@@ -236,160 +261,23 @@ fn door(config: &Config) -> api::Door {
     api::Door {
         socket: config.api.socket.clone(),
         socket_mode: config.api.socket_mode,
+        agent_sockets: agent_sockets(config),
         subscriptions: config.subscriptions.iter().map(|subscription| subscription.name.clone()).collect(),
-        tools: config.agents.iter().map(|agent| (agent.name.clone(), agent.tool)).collect(),
-        limits: api::Limits::default(),
+        limits: api::Limits::of_this_process(),
     }
 }
 
-async fn wire(
-    config: &Config,
-    state_dir: &StateDir,
-    store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
-    telemetry: &Telemetry,
-    environment: &Environment,
-) -> Result<Wiring, DaemonError> {
-    let owner = state_dir.owner().to_owned();
-    let agents = config.agents.iter().filter_map(|agent| {
-        let policy = config.policy(&agent.name)?;
-        Some((agent.name.clone(), Arc::new(policy)))
-    });
-    let deliveries = config.agents.iter().map(|agent| {
-        let target = match &agent.delivery {
-            config::Delivery::File(file) => Target::File(file_target(config, agent, file)),
-            config::Delivery::Env(_) => Target::NotAFile,
-        };
-        (agent.name.clone(), target)
-    });
-    let variables = environment.variables.clone();
-    let credentials = Credentials::new(
-        config.subscriptions.iter().map(|one| (one.name.clone(), one.credential.clone(), one.kind)),
-        Arc::new(move |name: &str| variables.get(name).cloned()),
-        environment.get("CREDENTIALS_DIRECTORY").map(PathBuf::from),
-        Arc::clone(clock),
-    );
-    let notifiers = config.notify.iter().map(|notify| {
-        let events = crate::domain::NotifyEvent::ALL.iter().copied().filter(|event| notify.wants(*event)).collect();
-        let webhook = Webhook::new(notify.webhook.url().to_owned().into(), events)?;
-        Ok(Arc::new(webhook) as Arc<dyn Notifier>)
-    });
-    let delivery = FileDelivery::new(deliveries.collect(), owner, Arc::clone(clock));
-    notice_other_owners(config, &delivery, telemetry).await;
-    Ok(Wiring {
-        agents: agents.collect(),
-        subscriptions: config.subscription_policies(),
-        logs: containers(config)?.map(|(host, containers)| {
-            Arc::new(DockerLogs::new(host, containers, config.docker.timeout, Arc::clone(clock))) as Arc<dyn LogSource>
-        }),
-        runtime: Arc::new(runtimes(config, state_dir, clock, telemetry, environment).await?),
-        delivery: Arc::new(delivery),
-        credentials: Arc::new(credentials),
-        store: Arc::clone(store),
-        clock: Arc::clone(clock),
-        telemetry: telemetry.clone(),
-        notifiers: notifiers.collect::<Result<_, AddressError>>()?,
-        restarts_in_parallel: config.switching.restarts_in_parallel as usize,
-        keep: config.history.keep,
-        keep_bytes: config.history.size_max,
-    })
+/// Which container was which agent when the daemon ended, as far as its log was read: a container that was made since must
+/// not take the place of another one by its name or its labels.
+async fn incumbents(store: &dyn Store, found: &[FoundContainer]) -> Incumbents {
+    // A store that cannot be read keeps the daemon from starting a moment later, and says why.
+    let read = store.log_positions().await.unwrap_or_default();
+    let name_of = |id: &str| found.iter().find(|one| one.id == id).map(|one| one.name.clone());
+    read.into_iter().filter_map(|(agent, position)| Some((agent, name_of(&position.container)?))).collect()
 }
 
-fn file_target(config: &Config, agent: &config::Agent, file: &config::FileDelivery) -> FileTarget {
-    let variable = |one: &config::Subscription| {
-        Some((one.name.clone(), credential::variable(agent.tool, one.provider.as_str(), one.kind)?))
-    };
-    let shape = match file.format {
-        Format::Raw => Shape::Raw,
-        Format::Dotenv => Shape::Dotenv(config.subscriptions.iter().filter_map(variable).collect()),
-        Format::ClaudeCredentials => Shape::ClaudeCredentials,
-    };
-    let owner = file.owner.map(|owner| Ownership { user: owner.user, group: owner.group });
-    FileTarget { path: file.path.clone(), shape, owner, mode: file.mode }
-}
-
-/// Two daemons on one agent would take turns: whoever comes second says so (B7). It goes on, for the other one may be
-/// this one before its state directory was lost.
-async fn notice_other_owners(config: &Config, delivery: &FileDelivery, telemetry: &Telemetry) {
-    for agent in &config.agents {
-        // A file that cannot be read is told by the first look at the agent.
-        if let Ok(Some(owner)) = delivery.other_owner(&agent.name).await {
-            telemetry.emit(events::AgentOtherOwner { agent: &agent.name, owner: &owner });
-        }
-    }
-}
-
-/// The name of each agent's container.
-type Containers = BTreeMap<AgentName, String>;
-
-/// The containers of the config and where their engine is; `None` if there are none.
-fn containers(config: &Config) -> Result<Option<(DockerHost, Containers)>, DockerHostError> {
-    let named = config.agents.iter().filter_map(|agent| match &agent.target {
-        config::Target::Container { name } => Some((agent.name.clone(), name.clone())),
-        config::Target::Process { .. } => None,
-    });
-    let named: Containers = named.collect();
-    Ok(if named.is_empty() { None } else { Some((DockerHost::parse(&config.docker.host)?, named)) })
-}
-
-async fn runtimes(
-    config: &Config,
-    state_dir: &StateDir,
-    clock: &Arc<dyn Clock>,
-    telemetry: &Telemetry,
-    environment: &Environment,
-) -> Result<Runtimes, DaemonError> {
-    let mut processes = BTreeMap::new();
-    for agent in &config.agents {
-        match &agent.target {
-            config::Target::Container { .. } => {}
-            config::Target::Process { command, dir, env } => {
-                let credential = match &agent.delivery {
-                    config::Delivery::File(_) => CredentialPlace::File,
-                    config::Delivery::Env(name) => CredentialPlace::Variable(name.clone()),
-                };
-                let env = env.iter().cloned().collect();
-                let spec = ProcessSpec { command: command.clone(), dir: dir.clone(), env, credential };
-                processes.insert(agent.name.clone(), spec);
-            }
-        }
-    }
-    let docker = containers(config)?.map(|(host, containers)| {
-        let docker = DockerRuntime::new(host, containers, config.docker.timeout, Arc::clone(clock));
-        docker.counted_by(telemetry.clone())
-    });
-    let settings = ProcessSettings {
-        owner: state_dir.owner().to_owned(),
-        state_dir: state_dir.path().to_owned(),
-        socket: Some(config.api.socket.clone()),
-        environment: environment.variables.clone(),
-    };
-    let sink: Arc<dyn OutputSink> = Arc::new(Output { telemetry: telemetry.clone() });
-    let process = ProcessRuntime::new(processes, settings, sink, Arc::clone(clock));
-    // Also with no process agent left in the config: one that was there before may have left a child behind.
-    let recovered = process.recover(LEFT_OVER_GRACE).await;
-    tracing::debug!(?recovered, "children of an earlier life of the daemon");
-    Ok(Runtimes::new(docker, Some(process)))
-}
-
-/// Passes on what process agents print.
-struct Output {
-    telemetry: Telemetry,
-}
-
-impl OutputSink for Output {
-    fn line(&self, agent: &AgentName, stream: OutputStream, line: &str, dropped: u64) {
-        let stream = match stream {
-            OutputStream::Stdout => "stdout",
-            OutputStream::Stderr => "stderr",
-        };
-        self.telemetry.emit(events::AgentOutput { agent, stream, text: line });
-        if dropped > 0 {
-            tracing::debug!(agent = agent.as_str(), dropped, "a line of output was cut");
-        }
-    }
-
-    fn ended(&self, agent: &AgentName, how: &str) {
-        tracing::info!(agent = agent.as_str(), "child ended: {how}");
-    }
+/// The sockets of agents, where they have sockets of their own.
+fn agent_sockets(config: &Config) -> BTreeMap<AgentName, PathBuf> {
+    let socket = |name: &AgentName| Some((name.clone(), config.api.agent_socket(name)?));
+    config.agents.iter().filter_map(|agent| socket(&agent.name)).collect()
 }

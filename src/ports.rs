@@ -9,6 +9,7 @@ use std::pin::Pin;
 pub mod clock;
 pub mod credentials;
 pub mod delivery;
+pub mod discovery;
 pub mod logs;
 pub mod notifier;
 pub mod runtime;

@@ -4,15 +4,18 @@
 //!   running ── SIGTERM, SIGINT or request() ──► stopping(reason, deadline) ── a second one ──► at once
 //! ```
 //!
+//! SIGHUP asks for something else: that the config be read again.
+//!
 //! It only goes forward. It must not stop anything itself: who does the work listens and ends it.
 //!
 //! Tests: below.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::domain::Steady;
 use crate::ports::clock::Clock;
@@ -125,6 +128,7 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    reload: Arc<Notify>,
 }
 
 impl Signals {
@@ -134,7 +138,15 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            reload: Arc::default(),
         })
+    }
+
+    /// Is notified when somebody asks for the config to be read again. Any number of requests that nobody has heard yet is
+    /// one.
+    #[must_use]
+    pub fn reload(&self) -> Arc<Notify> {
+        Arc::clone(&self.reload)
     }
 
     async fn next(&mut self) -> &'static str {
@@ -142,9 +154,9 @@ impl Signals {
             return tokio::select! {
                 Some(()) = self.terminate.recv() => "SIGTERM",
                 Some(()) = self.interrupt.recv() => "SIGINT",
-                // A terminal that closes, or somebody who expects a reload: neither is a reason to leave agents alone.
+                // A terminal that closes says the same: to read an unchanged config again is nothing.
                 Some(()) = self.hang_up.recv() => {
-                    tracing::warn!("SIGHUP does nothing in this version: restart the daemon to read the config again");
+                    self.reload.notify_one();
                     continue;
                 }
                 else => std::future::pending().await,

@@ -62,6 +62,12 @@ impl ServiceManager {
         self.send(&format!("READY=1\nSTATUS={}", one_line(status)));
     }
 
+    /// The config is being read again; `monotonic_usec` is the time on `CLOCK_MONOTONIC`, by which the service manager
+    /// tells this from an earlier one. [`ServiceManager::ready`] ends it.
+    pub fn reloading(&self, monotonic_usec: u64) {
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={monotonic_usec}"));
+    }
+
     /// The daemon ends, on its own or because it was told to.
     pub fn stopping(&self, status: &str) {
         self.send(&format!("STOPPING=1\nSTATUS={}", one_line(status)));

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::{
-    AgentName, CauseBy, FailureKind, FailureRecord, Intent, IntentEnd, IntentId, IntentOutcome, Moment, Outcome,
+    AgentName, CauseBy, FailureKind, FailureRecord, Intent, IntentEnd, IntentId, IntentOutcome, Moment, Outcome, Plan,
     Steady, Window,
 };
 
@@ -178,6 +178,20 @@ impl Telemetry {
         let (cause, kind, outcome) = (intent.cause.by, intent.cause.kind, end.outcome);
         let (restarts, turns_cut_off, reason) = (end.restarts, end.turns_cut_off, end.reason.as_deref());
         let total_ms = end.finished_at.since(intent.started_at);
+        if plan == Plan::Fence {
+            return self.emit(events::FenceCompleted {
+                agent,
+                switch: id,
+                turn: intent.turn.as_ref(),
+                generation,
+                cause,
+                outcome,
+                total_ms,
+                restarts,
+                turns_cut_off,
+                reason,
+            });
+        }
         match outcome {
             IntentOutcome::Ready | IntentOutcome::NotReady | IntentOutcome::NotRunning => {
                 let is_ready = outcome == IntentOutcome::Ready;

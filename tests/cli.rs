@@ -22,3 +22,6 @@ mod reading;
 #[cfg(test)]
 #[path = "cli/script.rs"]
 mod script;
+#[cfg(test)]
+#[path = "cli/turns.rs"]
+mod turns;

@@ -49,6 +49,8 @@ mod logins;
 mod logs;
 #[path = "fleet/nobody_left.rs"]
 mod nobody_left;
+#[path = "fleet/own_socket.rs"]
+mod own_socket;
 #[path = "fleet/preflight.rs"]
 mod preflight;
 #[path = "fleet/reloads.rs"]

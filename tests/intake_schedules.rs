@@ -71,6 +71,7 @@ fn report(producer: u64, number: u64) -> Report {
         kind: FailureKind::RateLimit,
         subscription: None,
         generation: Some(Generation(producer * 1000 + number + 1)),
+        turn: None,
         model: None,
         window: Window::Unknown,
         reset_at: None,

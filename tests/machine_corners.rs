@@ -22,7 +22,7 @@ fn obstacle(disposition: Disposition, about: About) -> Obstacle {
 }
 
 fn nobody(earliest: Option<Wall>) -> Pick {
-    Pick::None { earliest, reason: "all are cooling".to_owned() }
+    Pick::None { earliest, is_own_turn: false, reason: "all are cooling".to_owned() }
 }
 
 fn process() -> Policy {
@@ -478,4 +478,17 @@ fn an_event_that_did_something_is_not_counted_as_ignored() {
     let decision = rig.tick_after(2 * MINUTE);
     assert_eq!(decision.effect_names(), ["reserve"]);
     assert_eq!(decision.verdict, Verdict::Accepted);
+}
+
+#[test]
+fn an_agent_with_a_key_of_its_own_says_nothing_more_against_logins() {
+    let mut rig = Rig::serving("a");
+    let refused = report(FailureKind::Auth);
+    let _ = rig.report(refused.clone());
+    let parked = rig.picked(Pick::Shadowed { rows: Vec::new() });
+    assert_eq!(parked.answers(), [Outcome::Recorded]);
+    // A tool says one refusal several times.
+    let again = rig.report(refused);
+    assert!(!again.changes.iter().any(|change| matches!(change, Change::CooldownSet(_))), "{:#?}", again.changes);
+    assert_eq!((again.answers(), rig.state.trouble.clone()), (vec![Outcome::Recorded], None));
 }

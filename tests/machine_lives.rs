@@ -408,7 +408,11 @@ fn g13_a_roll_out_waits_for_a_pause_a_limit_and_a_container() {
 
     let mut limited = on_a(&[]);
     let _ = limited.limit_in(1);
-    let _ = limited.picked(switchman::machine::agent::Pick::None { earliest: None, reason: "none".to_owned() });
+    let _ = limited.picked(switchman::machine::agent::Pick::None {
+        earliest: None,
+        is_own_turn: false,
+        reason: "none".to_owned(),
+    });
     assert!(opened(&looks(&mut limited, new())).is_empty());
 
     let mut gone = on_a(&[]);
@@ -455,7 +459,7 @@ fn e1_a_record_that_states_no_reset_takes_nothing_from_one_that_does() {
     let mut rig = Rig::serving("a");
     let reset = rig.now.wall.plus(20 * MINUTE);
     let _ = rig.report(Report { reset_at: Some(reset), window: Window::FiveHour, ..by(life(1)) });
-    let _ = rig.picked(Pick::None { earliest: Some(reset), reason: "none".to_owned() });
+    let _ = rig.picked(Pick::None { earliest: Some(reset), is_own_turn: false, reason: "none".to_owned() });
     // The same limit, told once more by a record without window and reset.
     let again = rig.report(by(life(1)));
     assert_eq!(until(&rig), Some(reset));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use switchman::domain::{
-    AgentName, Assignment, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Generation, IntentOutcome,
-    Reach, RuntimeState, SubscriptionName, Wall, Window,
+    AgentName, Assignment, CauseBy, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Generation,
+    IntentOutcome, Reach, RuntimeState, SubscriptionName, Wall, Window,
 };
 use switchman::machine::agent::testing::{START, policy, pool, subscription};
 use switchman::machine::agent::{AgentState, Phase, transition};
@@ -16,6 +16,8 @@ use switchman::machine::pool::{AgentView, PoolState, Wanted, evaluate};
 
 #[path = "simulated/container.rs"]
 mod container;
+#[path = "simulated/ledger.rs"]
+mod ledger;
 #[path = "simulated/mutation.rs"]
 #[expect(dead_code, reason = "only the model seeds bugs")]
 mod mutation;
@@ -23,6 +25,7 @@ mod mutation;
 mod world;
 
 use mutation::Mutation;
+use world::callers::Calls;
 use world::{Act, Budget, Fate, Names, World};
 
 const MUCH: Budget = Budget {
@@ -33,7 +36,8 @@ const MUCH: Budget = Budget {
     ticks: 60,
     commands: 6,
     outside: 4,
-    names: &[Names::Generation, Names::Subscription, Names::Nothing],
+    names: &[Names::Generation, Names::Subscription, Names::Nothing, Names::Turn],
+    calls: Calls::NONE,
 };
 
 fn world(agents: usize, left: Budget) -> World {
@@ -176,7 +180,13 @@ fn is_going_well(act: &Act) -> bool {
         Act::Arrive { again, .. } => !again,
         Act::End(_, fate) => *fate == Fate::Done,
         Act::Handle(..) | Act::Answer(_) => true,
-        Act::Fail(..) | Act::Late { .. } | Act::Tick | Act::Crash(..) | Act::Operator(..) | Act::Outside(..) => false,
+        Act::Fail(..)
+        | Act::Late { .. }
+        | Act::Tick
+        | Act::Crash(..)
+        | Act::Operator(..)
+        | Act::Outside(..)
+        | Act::Call(..) => false,
     }
 }
 
@@ -231,6 +241,7 @@ fn view(number: usize, current: Option<usize>, wanted: Wanted) -> AgentView {
         failing: None,
         exclusions: BTreeMap::new(),
         wanted,
+        by: CauseBy::Failure,
     }
 }
 

@@ -27,7 +27,7 @@ fn about(name: &str) -> Report {
 }
 
 fn nobody(earliest: Option<Wall>) -> Pick {
-    Pick::None { earliest, reason: "all are cooling".to_owned() }
+    Pick::None { earliest, is_own_turn: false, reason: "all are cooling".to_owned() }
 }
 
 fn refused(disposition: Disposition, about: About) -> Obstacle {
@@ -359,7 +359,7 @@ fn f3_its_own_reset_needs_no_restart() {
     assert_eq!(view.wanted, Wanted::Any, "the one it has counts as well");
     let kept = rig.picked(Pick::Keep);
     assert!(kept.effects.is_empty(), "no restart");
-    assert_eq!(told(&kept), [NotifyEvent::Recovered]);
+    assert_eq!(told(&kept), [NotifyEvent::Woken]);
     assert_eq!((&rig.state.phase, rig.state.generation()), (&Phase::Serving, Generation(1)));
 }
 

@@ -13,13 +13,18 @@ use switchman::machine::policy::{Policy, SubscriptionPolicy};
 
 #[path = "simulated/container.rs"]
 mod container;
+#[path = "simulated/ledger.rs"]
+mod ledger;
 #[path = "simulated/mutation.rs"]
 mod mutation;
+#[path = "model/turns.rs"]
+mod turns;
 #[path = "simulated/world.rs"]
 mod world;
 
 use mutation::Mutation;
-use world::books::{COOLING, CREDENTIAL, ENDS, FORGOTTEN, ONE_RESTART, STALE};
+use world::books::{COOLING, CREDENTIAL, DRAINS, ENDS, FORGOTTEN, ONE_RESTART, STALE};
+use world::callers::{ANSWERED, Calls, HANDED_OVER, LEASES, ORDER, REVIVED};
 use world::{Act, Budget, Names, World};
 
 const NOTHING_LEFT: Budget = Budget {
@@ -31,6 +36,7 @@ const NOTHING_LEFT: Budget = Budget {
     commands: 0,
     outside: 0,
     names: &[Names::Generation],
+    calls: Calls::NONE,
 };
 
 const ANY_NAMES: &[Names] = &[Names::Generation, Names::Subscription, Names::Nothing];
@@ -61,8 +67,8 @@ impl Search {
         let checker = self.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
         let unique = checker.unique_state_count();
         if let Some((property, path)) = checker.discoveries().into_iter().next() {
-            let wrongs = path.last_state().0.wrongs.clone();
-            panic!("\"{property}\" does not hold: {wrongs:?}\n{:#?}", path.into_actions());
+            let World { wrongs, objection, .. } = path.last_state().0.clone();
+            panic!("\"{property}\" does not hold: {wrongs:?} {objection:?}\n{:#?}", path.into_actions());
         }
         assert!(unique > 1_000, "a search of {unique} states shows nothing");
     }
@@ -129,8 +135,16 @@ impl Model for Search {
             never!(FORGOTTEN),
             never!(ENDS),
             never!(CREDENTIAL),
+            never!(HANDED_OVER),
+            never!(ORDER),
+            never!(REVIVED),
+            never!(LEASES),
+            never!(ANSWERED),
+            never!(DRAINS),
             Property::always("nothing else is wrong", |_, state: &State| {
-                let named = [ONE_RESTART, STALE, COOLING, FORGOTTEN, ENDS, CREDENTIAL];
+                let of_switches = [ONE_RESTART, STALE, COOLING, FORGOTTEN, ENDS, CREDENTIAL];
+                let of_turns = [HANDED_OVER, ORDER, REVIVED, LEASES, ANSWERED, DRAINS];
+                let named = of_switches.into_iter().chain(of_turns).collect::<Vec<_>>();
                 state.0.wrongs.iter().all(|wrong| named.contains(wrong))
             }),
         ]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use switchman::domain::{
-    AgentName, Assignment, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Fingerprint, Generation, Model,
-    QuotaIdentity, Reach, SubscriptionName, SubscriptionType, Wall, Window,
+    AgentName, Assignment, CauseBy, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Fingerprint,
+    Generation, Model, QuotaIdentity, Reach, SubscriptionName, SubscriptionType, Wall, Window,
 };
 use switchman::machine::agent::testing::{START, pool, subscription};
 use switchman::machine::policy::SubscriptionPolicy;
@@ -27,6 +27,7 @@ fn view(agent: &str) -> AgentView {
         failing: None,
         exclusions: [].into(),
         wanted: Wanted::Another,
+        by: CauseBy::Failure,
     }
 }
 
@@ -263,7 +264,8 @@ fn a_cooldown_ends_by_time_or_by_hand_and_a_quarantine_by_hand_only() {
     pool.apply(&Change::CooldownSet(limit("b", None)));
     pool.apply(&Change::CooldownSet(login("c", None)));
     assert_eq!(pool.next_expiry(), Some(NOW.plus(2 * HOUR)));
-    assert_eq!(pool.expire(NOW.plus(2 * HOUR)), [limit("b", None)]);
+    pool.expire(NOW.plus(2 * HOUR));
+    assert_eq!(pool.take_ended(), [limit("b", None)]);
     assert_eq!(verdict(&pool, &view("w"), "b"), None);
     assert_eq!(verdict(&pool, &view("w"), "c"), Some("quarantined"));
     pool.apply(&Change::CooldownLifted(login("c", None).key));

@@ -39,6 +39,8 @@ mod engine_comes;
 mod lives;
 #[path = "scenarios/nobody_left.rs"]
 mod nobody_left;
+#[path = "scenarios/pool.rs"]
+mod pool;
 #[path = "scenarios/reach.rs"]
 mod reach;
 #[path = "scenarios/repeats.rs"]

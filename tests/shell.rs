@@ -2,10 +2,20 @@
 
 #[path = "shell/logs.rs"]
 mod logs;
+#[path = "shell/pacing.rs"]
+mod pacing;
+#[path = "shell/pool.rs"]
+mod pool;
+#[path = "shell/reconfiguring.rs"]
+mod reconfiguring;
 #[path = "shell/rig.rs"]
 mod rig;
+#[path = "shell/telling.rs"]
+mod telling;
 #[path = "shell/troubles.rs"]
 mod troubles;
+#[path = "shell/turns.rs"]
+mod turns;
 
 use std::time::Duration;
 
@@ -69,7 +79,7 @@ async fn with_nobody_left_the_agent_is_exhausted_and_goes_on_at_the_reset_withou
     // By the time its jitter is over its own subscription serves again as well: no reason to move.
     assert_eq!(rig.state("one").subscription().map(SubscriptionName::as_str), Some("c"));
     assert_eq!(rig.world.starts_ordered(&"one".into()), restarts);
-    assert_eq!(rig.notifications(NotifyEvent::Recovered), 1);
+    assert_eq!(rig.notifications(NotifyEvent::Woken), 1);
     rig.stop().await;
 }
 

@@ -11,6 +11,9 @@ mod killed;
 #[path = "store_conformance/logs.rs"]
 mod logs;
 #[cfg(test)]
+#[path = "store_conformance/notes.rs"]
+mod notes;
+#[cfg(test)]
 #[path = "store_conformance/retention.rs"]
 mod retention;
 #[cfg(test)]
@@ -22,6 +25,12 @@ mod rows;
 #[cfg(test)]
 #[path = "store_conformance/sqlite_only.rs"]
 mod sqlite_only;
+#[cfg(test)]
+#[path = "store_conformance/turns.rs"]
+mod turns;
+#[cfg(test)]
+#[path = "store_conformance/turns_fold.rs"]
+mod turns_fold;
 
 macro_rules! conformance {
     ($($module:ident::$case:ident)+) => {
@@ -57,6 +66,7 @@ conformance! {
     logs::how_far_a_log_was_read_is_kept_with_what_was_found_in_it
     cases::a_cooldown_is_replaced_by_key_and_lifted
     cases::each_target_has_its_own_place_in_the_outbox
+    notes::what_a_target_remembers_is_kept_with_its_place
     cases::histories_are_paged_newest_first
     cases::the_newest_report_ids_come_newest_last
     cases::an_agent_is_loaded_with_its_newest_rows_only
@@ -67,4 +77,18 @@ conformance! {
     retention::answers_are_forgotten_by_age_and_number
     retention::a_notification_waits_for_the_slowest_target
     retention::the_newest_end_and_the_newest_generations_stay
+    retention::ended_turns_go_and_no_number_is_forgotten
+    retention::a_turn_with_a_key_is_remembered_for_as_long_as_a_report_id
+    turns::a_turn_reads_back_from_its_beginning_to_its_end
+    turns::every_end_of_a_turn_reads_back
+    turns::a_number_is_given_to_one_turn_and_a_session_to_one_at_a_time
+    turns::a_turn_that_has_ended_is_never_changed_again
+    turns::the_longest_untouched_session_comes_first
+    turns::the_newest_sessions_and_keys_are_remembered
+    turns::the_key_of_a_turn_that_lapsed_is_free
+    turns::fences_and_switches_that_nobody_asked_for_are_counted_apart
+    turns::a_fence_names_its_turn
+    turns::turns_are_paged_newest_first
+    turns::turns_since_a_time_are_found_across_a_step_of_the_clock
+    turns::an_agent_is_known_by_its_turns_alone
 }

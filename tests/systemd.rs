@@ -115,6 +115,33 @@ fn the_unit_file_is_accepted() {
     assert!(verified.status.success() && text(&verified).is_empty(), "{}", text(&verified));
 }
 
+/// `systemctl reload` has the config read, and the service manager is told when that is over and what came of it.
+fn reloads(machine: &Machine) {
+    let follow = |event: &str| {
+        let journal = format!("journalctl -f -n all -o json -u switchman SWITCHMAN_EVENT={event}");
+        let line = machine.told(&format!("timeout 30 sh -c '{journal} | head -n 1'"));
+        serde_json::from_str::<serde_json::Value>(&line).expect(&line)
+    };
+    let is_over =
+        "timeout 30 sh -c 'until [ $(systemctl show -P ActiveState switchman) = active ]; do sleep 0.1; done'";
+    let pids = (machine.property("MainPID"), machine.told("pgrep -x sleep"));
+    machine.told("printf '%s\\n' 'drain = \"7s\"' >> /etc/switchman/config.toml && systemctl reload switchman");
+    let reloaded = follow("daemon.reloaded");
+    assert_eq!(
+        (&reloaded["SWITCHMAN_AGENTS_CHANGED"], &reloaded["SWITCHMAN_CAUSE"]),
+        (&"worker".into(), &"signal".into())
+    );
+    machine.told(is_over);
+    assert!(!machine.property("StatusText").contains("not what runs"));
+
+    machine.told("printf '%s\\n' 'drain = \"8s\"' >> /etc/switchman/config.toml && systemctl reload switchman");
+    let rejected = follow("config.rejected");
+    assert!(rejected["SWITCHMAN_REASON"].as_str().is_some_and(|why| why.contains("duplicate key")), "{rejected}");
+    machine.told("timeout 30 sh -c 'until systemctl show -P StatusText switchman | grep -q \"not what runs\"; do sleep 0.1; done'");
+    machine.told(is_over);
+    assert_eq!((machine.property("MainPID"), machine.told("pgrep -x sleep")), pids, "nobody was restarted");
+}
+
 #[test]
 fn the_service_starts_reports_itself_and_stops_cleanly() {
     let machine = Machine::boot();
@@ -143,6 +170,8 @@ fn the_service_starts_reports_itself_and_stops_cleanly() {
     let line: serde_json::Value = serde_json::from_str(&line).expect(&line);
     assert_eq!(line["SWITCHMAN_TEXT"], "agent is up", "{line}");
     assert!(!machine.journal().contains("secret-of-max-a"));
+
+    reloads(&machine);
 
     machine.told("systemctl stop switchman");
     assert_eq!(machine.property("Result"), "success");

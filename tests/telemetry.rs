@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use switchman::domain::{
     AgentName, Cause, CauseBy, Disposition, FailureId, FailureKind, FailureRecord, Generation, Intent, IntentEnd,
-    IntentId, IntentMarks, IntentOutcome, Moment, NotifyEvent, Outcome, Plan, Steady, SubscriptionName, Wall, Window,
+    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, Steady, SubscriptionName, TurnClass, TurnEnd,
+    Utilisation, Wall, Window,
 };
 use switchman::drivers::fake::clock::ManualClock;
 use switchman::telemetry::lines::{LineStyle, Lines};
@@ -61,6 +62,7 @@ fn failure(kind: FailureKind, outcome: Outcome) -> FailureRecord {
         outcome,
         subscription: Some("max-a".into()),
         generation: Some(Generation(3)),
+        turn: None,
         model: None,
         window: Window::FiveHour,
         reset_at: Some(START.wall),
@@ -84,6 +86,7 @@ fn intent(outcome: IntentOutcome) -> (Intent, IntentEnd) {
         cause: Cause { kind: Some(FailureKind::RateLimit), ..Cause::of(CauseBy::Failure) },
         observed_at: at(0),
         started_at: at(500),
+        turn: None,
     };
     let marks = IntentMarks { drained_at: Some(at(600)), delivered_at: Some(at(700)), applied_at: Some(at(1500)) };
     let end = IntentEnd {
@@ -122,8 +125,8 @@ fn a_member_without_a_value_is_left_out() {
 fn a_target_of_a_notification_keeps_its_name() {
     let agent = AgentName::from("reviewer");
     let lines = json(|telemetry| {
-        let (notification, target, topic) = ("n1", "https://example.org#0a1b2c3d", NotifyEvent::Switch);
-        telemetry.emit(events::NotificationSent { notification, target, topic, agent: &agent, count: 1 });
+        let (notification, target, topic) = ("n1", "https://example.org#0a1b2c3d", "switch");
+        telemetry.emit(events::NotificationSent { notification, target, topic, agent: Some(&agent), count: 1 });
     });
     assert_eq!(lines[0]["target"], "https://example.org#0a1b2c3d");
 }
@@ -370,14 +373,19 @@ fn everything_measured() -> String {
     metrics.invariant_violated("INV-1");
     metrics.actor_crashed("agent");
     metrics.api_refused("agent_not_found");
+    metrics.turn_begun(TurnClass::Interactive, Duration::from_secs(1));
+    metrics.turn_ended(TurnClass::Interactive, TurnEnd::CutOff);
     metrics.render(&Snapshot {
+        turns: vec![(TurnClass::Interactive, 1)],
         agents: vec![("serving", 1)],
         subscriptions: vec![SubscriptionSnapshot {
             name: "max-a".into(),
             is_cooling: true,
             reset_in: Some(Duration::from_secs(1)),
             agents: 1,
+            utilisation: vec![(Window::FiveHour, Utilisation::FULL)],
         }],
+        is_halted: false,
     })
 }
 

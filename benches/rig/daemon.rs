@@ -15,7 +15,7 @@ use switchman::domain::{
 use switchman::drivers::fingerprint::fingerprint;
 use switchman::drivers::system_clock::SystemClock;
 use switchman::machine::agent::testing;
-use switchman::machine::policy::{Policy, SubscriptionPolicy};
+use switchman::machine::policy::{Policy, PoolSettings, SubscriptionPolicy, Terms, TurnPolicy};
 use switchman::ports::Pending;
 use switchman::ports::clock::Clock;
 use switchman::ports::credentials::{Credential, CredentialError, CredentialSource, Login, TakenBack};
@@ -160,8 +160,10 @@ pub(crate) async fn start(agents: usize, store: Arc<dyn Store>, do_switches_end:
         kind: SubscriptionType::SetupToken,
         quota: QuotaIdentity::from(name.as_str()),
         agents_max: u32::MAX,
+        terms: Terms::default(),
     };
-    let policy = || Arc::new(Policy { subscriptions: names.to_vec(), ..testing::policy() });
+    let turns = TurnPolicy { sessions_max: 10, ..TurnPolicy::default() };
+    let policy = || Arc::new(Policy { subscriptions: names.to_vec(), turns: turns.clone(), ..testing::policy() });
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let root = Root::start(Wiring {
         logs: None,
@@ -173,8 +175,11 @@ pub(crate) async fn start(agents: usize, store: Arc<dyn Store>, do_switches_end:
         store,
         clock: Arc::clone(&clock),
         telemetry: Telemetry::new(),
+        lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
         notifiers: Vec::new(),
         restarts_in_parallel: 8,
+        splay: Duration::ZERO,
+        pool: PoolSettings::default(),
         keep: Duration::from_secs(30 * 86_400),
         keep_bytes: 1 << 30,
     });

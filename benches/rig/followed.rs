@@ -28,7 +28,7 @@ use switchman::drivers::docker::{DockerHost, DockerRuntime};
 use switchman::drivers::sqlite::{Options, SqliteStore};
 use switchman::drivers::system_clock::SystemClock;
 use switchman::machine::agent::testing;
-use switchman::machine::policy::{Budget, FilePolicy, Policy, SubscriptionPolicy};
+use switchman::machine::policy::{Budget, FilePolicy, Policy, PoolSettings, SubscriptionPolicy, Terms};
 use switchman::ports::clock::Clock;
 use switchman::telemetry::Telemetry;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -227,6 +227,7 @@ fn wiring(containers: &Containers, store: Arc<Witness>) -> Wiring {
                 kind: SubscriptionType::SetupToken,
                 quota: QuotaIdentity::from(name.as_str()),
                 agents_max: u32::MAX,
+                terms: Terms::default(),
             })
             .collect(),
         logs: Some(Arc::new(DockerLogs::new(host(), named.clone(), CALL_TIMEOUT, Arc::clone(&clock)))),
@@ -240,8 +241,11 @@ fn wiring(containers: &Containers, store: Arc<Witness>) -> Wiring {
         store,
         clock,
         telemetry: Telemetry::new(),
+        lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
         notifiers: Vec::new(),
         restarts_in_parallel: 8,
+        splay: Duration::ZERO,
+        pool: PoolSettings::default(),
         keep: Duration::from_secs(30 * 86_400),
         keep_bytes: 1 << 30,
     }

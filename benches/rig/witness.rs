@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use switchman::domain::{
-    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, Outcome, ReportId, Wall,
+    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, Notes, Outcome, ReportId,
+    TurnId, TurnRecord, Wall,
 };
 use switchman::ports::Pending;
 use switchman::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, Store, StoreError, StoredAnswer};
@@ -89,6 +90,14 @@ impl Store for Witness {
         self.store.intent(id)
     }
 
+    fn turn<'a>(&'a self, id: &'a TurnId) -> Pending<'a, Result<Option<TurnRecord>, StoreError>> {
+        self.store.turn(id)
+    }
+
+    fn turns(&self, query: HistoryQuery) -> Pending<'_, Result<Page<TurnRecord>, StoreError>> {
+        self.store.turns(query)
+    }
+
     fn failures(&self, query: HistoryQuery) -> Pending<'_, Result<Page<FailureRecord>, StoreError>> {
         self.store.failures(query)
     }
@@ -99,6 +108,14 @@ impl Store for Witness {
 
     fn delivered<'a>(&'a self, target: &'a str, position: i64) -> Pending<'a, Result<(), StoreError>> {
         self.store.delivered(target, position)
+    }
+
+    fn notes<'a>(&'a self, target: &'a str) -> Pending<'a, Result<Notes, StoreError>> {
+        self.store.notes(target)
+    }
+
+    fn noted<'a>(&'a self, target: &'a str, position: i64, notes: Notes) -> Pending<'a, Result<(), StoreError>> {
+        self.store.noted(target, position, notes)
     }
 
     fn sweep(&self, retention: Retention) -> Pending<'_, Result<(), StoreError>> {

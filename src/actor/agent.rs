@@ -13,6 +13,7 @@
 mod callers;
 mod life;
 mod sleep;
+mod span;
 
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ pub(super) enum AgentMsg {
     /// The pool has answered.
     Picked { selection: u64, pick: Pick },
     /// An effect has ended.
-    Outcome { life: u64, attempt: u32, outcome: EffectOutcome },
+    Outcome { life: u64, attempt: u32, outcome: Box<EffectOutcome> },
     /// The sleep is over.
     Tick { sleep: u64 },
 }
@@ -84,8 +85,7 @@ impl Actor for AgentActor {
         match message {
             AgentMsg::Wake => life.take(),
             AgentMsg::Begin { life: number } if number == life.number => {
-                life.has_begun = true;
-                life.queue.push_back(Event::Began);
+                life.begin();
                 // What came in before is judged after the first look was ordered.
                 life.take();
             }
@@ -93,7 +93,7 @@ impl Actor for AgentActor {
             AgentMsg::Picked { selection, pick } => life.queue.push_front(Event::Picked { selection, pick }),
             AgentMsg::Outcome { life: number, attempt, outcome } if number == life.number => {
                 life.end_effect(attempt);
-                life.queue.push_back(Event::Outcome { attempt, outcome });
+                life.queue.push_back(Event::Outcome { attempt, outcome: *outcome });
             }
             AgentMsg::Begin { .. } | AgentMsg::Outcome { .. } => {
                 life.parts.telemetry.metrics().transition_ignored("earlier_life");

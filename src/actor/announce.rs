@@ -3,7 +3,9 @@
 //! Only after the commit, and only from what was committed: the log never tells of something that a crash could
 //! still undo.
 
-use crate::domain::{Change, Delivered, Intent, NotifyEvent, RuntimeState};
+mod turning;
+
+use crate::domain::{Change, Delivered, Intent, NotifyEvent, Plan, RuntimeState};
 use crate::machine::agent::{AgentState, Phase, Step};
 use crate::telemetry::{Telemetry, events};
 
@@ -20,13 +22,19 @@ pub(super) fn answers_differ(before: &AgentState, after: &AgentState) -> bool {
         || before.phase.intent().map(|intent| &intent.id) != after.phase.intent().map(|intent| &intent.id)
 }
 
-/// Writes the events of one step.
-pub(super) fn say(telemetry: &Telemetry, before: &AgentState, after: &AgentState, changes: &[Change]) {
+/// Writes the events of one step. `sender` is who may have taken a pin away.
+pub(super) fn say(
+    telemetry: &Telemetry,
+    before: &AgentState,
+    after: &AgentState,
+    changes: &[Change],
+    sender: &'static str,
+) {
     for change in changes {
         say_change(telemetry, before, after, change);
     }
     say_steps(telemetry, before, after);
-    say_attributes(telemetry, before, after);
+    say_attributes(telemetry, before, after, sender);
     say_sighting(telemetry, before, after);
 }
 
@@ -49,6 +57,14 @@ fn say_change(telemetry: &Telemetry, before: &AgentState, after: &AgentState, ch
                 reason: None,
             });
         }
+        Change::IntentOpened(intent) if intent.plan == Plan::Fence => telemetry.emit(events::TurnFenced {
+            agent,
+            switch: &intent.id,
+            turn: intent.turn.as_ref(),
+            generation: intent.generation,
+            cause: intent.cause.by,
+            reason: intent.cause.reason.as_deref(),
+        }),
         Change::IntentOpened(intent) => telemetry.emit(events::SwitchStarted {
             agent,
             switch: &intent.id,
@@ -76,14 +92,28 @@ fn say_change(telemetry: &Telemetry, before: &AgentState, after: &AgentState, ch
             });
         }
         Change::Notified(notification) => match notification.event {
-            NotifyEvent::Recovered => telemetry.emit(events::AgentWoken {
+            NotifyEvent::Woken => telemetry.emit(events::AgentWoken {
                 agent,
                 subscription: after.subscription(),
                 generation: after.assignment.as_ref().map(|current| current.generation),
                 reason: Some(&notification.text),
             }),
-            NotifyEvent::Switch | NotifyEvent::Exhausted | NotifyEvent::Parked | NotifyEvent::Braked => {}
+            NotifyEvent::Switch
+            | NotifyEvent::Exhausted
+            | NotifyEvent::Parked
+            | NotifyEvent::Braked
+            | NotifyEvent::Recovered
+            | NotifyEvent::Banned
+            | NotifyEvent::Engine
+            | NotifyEvent::LoginExpiring
+            | NotifyEvent::Halted
+            | NotifyEvent::Resumed
+            | NotifyEvent::TurnBegun
+            | NotifyEvent::Fenced => {}
         },
+        Change::TurnBegun { .. } | Change::TurnChanged(_) | Change::TurnEnded { .. } | Change::SessionSaved(..) => {
+            turning::say(telemetry, before, change);
+        }
         // Cooldowns are announced by the pool, which knows for whom they hold.
         Change::FailureCounted { .. }
         | Change::CooldownSet(_)
@@ -92,6 +122,9 @@ fn say_change(telemetry: &Telemetry, before: &AgentState, after: &AgentState, ch
         | Change::Assigned { .. }
         | Change::AgentSaved(..)
         | Change::CredentialSeen(..)
+        | Change::ReadingTaken(_)
+        | Change::Halted(_)
+        | Change::HaltLifted(_)
         | Change::LogRead(..) => {}
     }
 }
@@ -112,7 +145,9 @@ fn say_steps(telemetry: &Telemetry, before: &AgentState, after: &AgentState) {
             None
         }
     };
-    let Some(intent) = after.phase.intent().or_else(|| before.phase.intent()) else { return };
+    let intent = after.phase.intent().or_else(|| before.phase.intent());
+    // A fence is no switch; its beginning and its end are all there is to say of it.
+    let Some(intent) = intent.filter(|intent| intent.plan != Plan::Fence) else { return };
     let (was, is) = (applying(before), applying(after));
     if was.is_none()
         && let Some((_, _, marks, _)) = &is
@@ -123,7 +158,7 @@ fn say_steps(telemetry: &Telemetry, before: &AgentState, after: &AgentState) {
             switch: &intent.id,
             generation: intent.generation,
             drain_ms: drained_at.since(intent.started_at),
-            turns_cut_off: 0,
+            turns: after.turns.active().count(),
         });
     }
     let was_applied = was.as_ref().is_some_and(|(_, step, ..)| *step == Step::Verifying);
@@ -142,7 +177,7 @@ fn say_steps(telemetry: &Telemetry, before: &AgentState, after: &AgentState) {
     }
 }
 
-fn say_attributes(telemetry: &Telemetry, before: &AgentState, after: &AgentState) {
+fn say_attributes(telemetry: &Telemetry, before: &AgentState, after: &AgentState, sender: &'static str) {
     let agent = &after.name;
     match (before.pause, after.pause) {
         (None, Some(pause)) => telemetry.emit(events::AgentPaused { agent, until: pause.until, sender: "operator" }),
@@ -153,7 +188,7 @@ fn say_attributes(telemetry: &Telemetry, before: &AgentState, after: &AgentState
         (old, Some(pin)) if old.as_ref() != Some(pin) => {
             telemetry.emit(events::AgentPinned { agent, subscription: pin, sender: "operator" });
         }
-        (Some(_), None) => telemetry.emit(events::AgentUnpinned { agent, sender: "operator" }),
+        (Some(_), None) => telemetry.emit(events::AgentUnpinned { agent, sender }),
         (_, Some(_)) | (None, None) => {}
     }
     if let Some(until) = after.braked_until.filter(|until| before.braked_until != Some(*until)) {
@@ -170,7 +205,7 @@ fn say_attributes(telemetry: &Telemetry, before: &AgentState, after: &AgentState
             kind: after.trouble.as_ref().map(|trouble| trouble.kind),
             failure: after.trouble.as_ref().and_then(|trouble| trouble.failure.as_ref()),
             until: *earliest,
-            reason: None,
+            reason: after.is_misplaced.then_some("the config does not allow what it runs on any more"),
         }),
         Phase::Parked { reason, .. } if !was_parked => telemetry.emit(events::AgentParked {
             agent,

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+
+use super::pace::Pace;
 
 use super::pool::{PoolHandle, PoolMsg};
 use super::recognition::{Known, recognise};
@@ -28,7 +30,7 @@ pub(super) struct World {
     pub(super) credentials: Arc<dyn CredentialSource>,
     pub(super) pool: PoolHandle,
     /// Restarts that may run at the same time.
-    pub(super) restarts: Arc<Semaphore>,
+    pub(super) restarts: Arc<Pace>,
     pub(super) known: watch::Receiver<Vec<Known>>,
 }
 
@@ -145,11 +147,12 @@ impl World {
             return Ok(());
         }
         // Given up before anything is overwritten: without its source the login would be lost.
-        let taken = self
-            .credentials
-            .take_back(&whose, &login)
-            .await
-            .map_err(|error| Obstacle { about: About::Agent, ..of_credential(&error) })?;
+        let taken = match self.credentials.take_back(&whose, &login).await {
+            Ok(taken) => taken,
+            // It was taken out of the config while no daemon ran: there is nowhere to take its login back to.
+            Err(CredentialError::NoSuchSubscription(_)) => return Ok(()),
+            Err(error) => return Err(Obstacle { about: About::Agent, ..of_credential(&error) }),
+        };
         tracing::debug!(%agent, subscription = %whose, ?taken, "a login before it is overwritten");
         Ok(())
     }
@@ -188,8 +191,7 @@ impl World {
             generation: start.generation,
             credential: secret,
         };
-        // The semaphore is never closed: the daemon ends by dropping its tasks.
-        let _place = self.restarts.acquire().await;
+        let _place = self.restarts.place().await;
         let done = if is_restart { self.runtime.restart(order).await } else { self.runtime.start(order).await };
         done.map_err(|error| of_runtime(&error))
     }

@@ -13,7 +13,7 @@
 //! without lock, clock or channel of its own, so that every schedule of it can be tried (`tests/intake_schedules.rs`);
 //! [`super::seat::Seat`] puts the lock around it and casts the wake token.
 //!
-//! Invariants: never more than [`REPORTS_MAX`] reports and [`COMMANDS_MAX`] commands queued; something to do implies a
+//! Invariants: never more than [`REPORTS_MAX`] reports, [`COMMANDS_MAX`] commands and [`TURNS_MAX`] requests queued; something to do implies a
 //! token that is posted or an actor that is at work.
 
 use std::collections::{HashMap, VecDeque};
@@ -23,15 +23,22 @@ use tokio::sync::{oneshot, watch};
 
 use crate::domain::{
     Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, Stamp, Steady,
-    SubscriptionName, Wall, Window,
+    SubscriptionName, TurnId, Wall, Window,
 };
 use crate::machine::agent::{Command, Reply, Ticket};
+use crate::machine::turns::TurnRequest;
 
 /// Reports that wait for the actor, at most.
 pub const REPORTS_MAX: usize = 256;
 
 /// Operators' commands that wait for the actor, at most.
 pub const COMMANDS_MAX: usize = 32;
+
+/// Requests about turns that wait for the actor, at most.
+pub const TURNS_MAX: usize = 16_384;
+
+/// Requests about turns that the actor takes in one go, at most.
+const TURNS_TAKEN: usize = 512;
 
 /// Answers that are kept for repeats, at most.
 const SETTLED_MAX: usize = 16;
@@ -86,6 +93,8 @@ struct Key {
     kind: FailureKind,
     subscription: Option<SubscriptionName>,
     generation: Option<Generation>,
+    /// A switch waits for no turn that has failed: each has to be heard of.
+    turn: Option<TurnId>,
     stamp: Stamp,
     model: Option<Model>,
     window: Window,
@@ -100,6 +109,7 @@ impl Key {
             kind: report.kind,
             subscription: report.subscription.clone(),
             generation: report.generation,
+            turn: report.turn.clone(),
             stamp: stamp.clone(),
             model: report.model.clone(),
             window: report.window,
@@ -137,6 +147,20 @@ pub struct Ordered {
     pub reply: oneshot::Sender<Option<Reply>>,
 }
 
+/// A request about a turn that waits for the actor.
+#[derive(Debug)]
+pub struct Asked {
+    /// Whom to answer.
+    pub ticket: Ticket,
+    /// What is wanted.
+    pub request: TurnRequest,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Option<Reply>>,
+}
+
+/// The answer to a request about a turn, when it comes, and the ticket to withdraw it by.
+pub type Waited = (Ticket, oneshot::Receiver<Option<Reply>>);
+
 /// Hints that need no queue: each is at most once pending.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Hints {
@@ -144,8 +168,12 @@ pub struct Hints {
     pub runtime_changed: bool,
     /// The pool has something new.
     pub pool_changed: bool,
+    /// The policy is another one.
+    pub reconfigured: bool,
     /// The cooldown of this subscription was lifted.
     pub lifted: Option<SubscriptionName>,
+    /// Until when this subscription, if the agent runs on it, cannot serve it.
+    pub shunned: Option<(SubscriptionName, Option<Wall>)>,
 }
 
 /// What the actor takes away in one go.
@@ -155,6 +183,10 @@ pub struct Batch {
     pub commands: Vec<Ordered>,
     /// Reports, in order of arrival.
     pub reports: Vec<Posted>,
+    /// Requests about turns, in order of arrival.
+    pub turns: Vec<Asked>,
+    /// Callers that have gone.
+    pub gone: Vec<Ticket>,
     /// Hints.
     pub hints: Hints,
     /// Whether more waits.
@@ -183,6 +215,8 @@ struct Ids {
 pub struct Intake {
     reports: VecDeque<Posted>,
     commands: VecDeque<Ordered>,
+    turns: VecDeque<Asked>,
+    gone: Vec<Ticket>,
     hints: Hints,
     settled: Vec<Settled>,
     /// Counts whose answer serves nobody any more and that were not written down yet. As many as reports were handled
@@ -306,11 +340,30 @@ impl Intake {
         (Some(receiver), self.wake())
     }
 
+    /// Takes a request about a turn in; `None` if too many wait. The flag says whether a wake token is to be cast.
+    pub fn ask(&mut self, request: TurnRequest) -> (Option<Waited>, bool) {
+        if self.is_closed || self.turns.len() >= TURNS_MAX {
+            return (None, false);
+        }
+        let (reply, receiver) = oneshot::channel();
+        let ticket = self.ticket();
+        self.turns.push_back(Asked { ticket, request, reply });
+        (Some((ticket, receiver)), self.wake())
+    }
+
+    /// Whoever has this ticket has gone. The flag says whether a wake token is to be cast.
+    pub fn withdraw(&mut self, ticket: Ticket) -> bool {
+        self.gone.push(ticket);
+        self.wake()
+    }
+
     /// Takes a hint in. The flag says whether a wake token is to be cast.
     pub fn hint(&mut self, hint: Hints) -> bool {
         self.hints.runtime_changed |= hint.runtime_changed;
         self.hints.pool_changed |= hint.pool_changed;
+        self.hints.reconfigured |= hint.reconfigured;
         self.hints.lifted = hint.lifted.or(self.hints.lifted.take());
+        self.hints.shunned = hint.shunned.or(self.hints.shunned.take());
         self.wake()
     }
 
@@ -318,11 +371,16 @@ impl Intake {
     pub fn take(&mut self, most: usize) -> Batch {
         self.is_wake_posted = false;
         let take = most.min(self.reports.len());
+        let asked = TURNS_TAKEN.min(self.turns.len());
+        // Those who have gone are told of after what they asked for, which may still be in line.
+        let gone = if asked == self.turns.len() { std::mem::take(&mut self.gone) } else { Vec::new() };
         Batch {
             commands: self.commands.drain(..).collect(),
             reports: self.reports.drain(..take).collect(),
+            turns: self.turns.drain(..asked).collect(),
+            gone,
             hints: std::mem::take(&mut self.hints),
-            has_more: !self.reports.is_empty(),
+            has_more: !self.reports.is_empty() || !self.turns.is_empty(),
         }
     }
 

@@ -5,12 +5,13 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::domain::{
-    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, NotifyEvent, ReportId, Wall,
+    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, NotifyEvent, ReportId,
+    Severity, TurnId, TurnRecord,
 };
 use crate::drivers::fake::clock::TestClock;
 use crate::ports::Pending;
 use crate::ports::notifier::NotifyError;
-use crate::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, StoredAnswer};
+use crate::ports::store::{HistoryQuery, Page, PoolRecord, Retention, StoredAnswer};
 
 const START: Wall = Wall(1_795_000_000_000);
 
@@ -19,6 +20,7 @@ const START: Wall = Wall(1_795_000_000_000);
 struct OutboxStore {
     rows: Mutex<Vec<Outgoing>>,
     delivered: watch::Sender<i64>,
+    notes: Mutex<Notes>,
     refusals: Mutex<u32>,
 }
 
@@ -56,6 +58,12 @@ impl Store for OutboxStore {
     fn intent<'a>(&'a self, _: &'a IntentId) -> Pending<'a, Result<Option<IntentRecord>, StoreError>> {
         closed()
     }
+    fn turn<'a>(&'a self, _: &'a TurnId) -> Pending<'a, Result<Option<TurnRecord>, StoreError>> {
+        closed()
+    }
+    fn turns(&self, _: HistoryQuery) -> Pending<'_, Result<Page<TurnRecord>, StoreError>> {
+        closed()
+    }
     fn failures(&self, _: HistoryQuery) -> Pending<'_, Result<Page<FailureRecord>, StoreError>> {
         closed()
     }
@@ -77,6 +85,16 @@ impl Store for OutboxStore {
             Ok(())
         })
     }
+    fn notes<'a>(&'a self, _: &'a str) -> Pending<'a, Result<Notes, StoreError>> {
+        Box::pin(async { Ok(self.notes.lock().unwrap().clone()) })
+    }
+    fn noted<'a>(&'a self, target: &'a str, position: i64, notes: Notes) -> Pending<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.delivered(target, position).await?;
+            *self.notes.lock().unwrap() = notes;
+            Ok(())
+        })
+    }
     fn sweep(&self, _: Retention) -> Pending<'_, Result<(), StoreError>> {
         closed()
     }
@@ -84,48 +102,38 @@ impl Store for OutboxStore {
 
 /// Takes everything, except what it was told to answer first.
 #[derive(Default)]
-struct Target {
+struct Told {
     answers: Mutex<VecDeque<Result<(), bool>>>,
     seen: Mutex<Vec<String>>,
 }
 
-impl Notifier for Target {
+impl Notifier for Told {
     fn target(&self) -> &'static str {
         "https://example.org#00000000"
     }
-    fn wants(&self, notification: &Notification) -> bool {
-        notification.event != NotifyEvent::Recovered
-    }
-    fn send<'a>(&'a self, notification: &'a Notification) -> Pending<'a, Result<(), NotifyError>> {
+    fn send<'a>(&'a self, message: &'a Message) -> Pending<'a, Result<String, NotifyError>> {
         Box::pin(async move {
-            self.seen.lock().unwrap().push(notification.id.clone());
+            self.seen.lock().unwrap().push(message.id.clone());
             let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Ok(()));
-            answer.map_err(|is_final| NotifyError {
+            answer.map(|()| "it answered 200".to_owned()).map_err(|is_final| NotifyError {
                 target: self.target().to_owned(),
                 why: "it answered 500".to_owned(),
                 is_final,
+                retry_after: None,
             })
         })
     }
 }
 
 fn row(position: i64, event: NotifyEvent, at: Wall) -> Outgoing {
-    let notification = Notification {
-        id: format!("n{position}"),
-        event,
-        at,
-        agent: "reviewer".into(),
-        subscription: None,
-        generation: None,
-        intent: None,
-        text: "text".to_owned(),
-    };
+    let notification = Notification::new(event, format!("n{position}"), at, "text".to_owned());
+    let notification = Notification { agent: Some("reviewer".into()), ..notification };
     Outgoing { position, notification }
 }
 
 struct World {
     store: Arc<OutboxStore>,
-    target: Arc<Target>,
+    target: Arc<Told>,
     clock: Arc<TestClock>,
     wake: Arc<Notify>,
     telemetry: Telemetry,
@@ -135,13 +143,19 @@ struct World {
 
 impl World {
     fn start(rows: Vec<Outgoing>, answers: Vec<Result<(), bool>>) -> Self {
+        Self::limited(rows, answers, 60)
+    }
+
+    fn limited(rows: Vec<Outgoing>, answers: Vec<Result<(), bool>>, per_hour: u32) -> Self {
         let store = Arc::new(OutboxStore { rows: Mutex::new(rows), ..OutboxStore::default() });
-        let target = Arc::new(Target { answers: Mutex::new(answers.into()), ..Target::default() });
+        let target = Arc::new(Told { answers: Mutex::new(answers.into()), ..Told::default() });
         let clock = Arc::new(TestClock::new(START));
         let (wake, telemetry, stop) = (Arc::new(Notify::new()), Telemetry::new(), watch::Sender::new(false));
+        let events = NotifyEvent::ALL.iter().copied().filter(|event| *event != NotifyEvent::Recovered).collect();
+        let taste = Taste { events, severity: Severity::Info, per_hour };
         let task = tokio::spawn(run(
             store.clone(),
-            target.clone(),
+            Target { notifier: target.clone(), taste },
             clock.clone(),
             wake.clone(),
             telemetry.clone(),
@@ -241,4 +255,22 @@ async fn it_stops_at_once_while_it_waits() {
         world.stop.send_replace(true);
         world.task.await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_beyond_the_cap_comes_in_one_when_there_is_room() {
+    let rows = (1..=5).map(|position| row(position, NotifyEvent::Switch, START)).collect();
+    let world = World::limited(rows, vec![], 2);
+    world.delivered(5).await;
+    assert_eq!(world.seen(), ["n1", "n2"]);
+    let told = async {
+        while world.seen().len() < 3 {
+            tokio::task::yield_now().await;
+            world.clock.sleep(Duration::from_secs(60)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(7 * 24 * 3600), told).await.expect("in a week");
+    assert_eq!(world.seen(), ["n1", "n2", "summary-n3"]);
+    assert!(world.elapsed() >= Duration::from_secs(3600), "{:?}", world.elapsed());
+    assert_eq!((world.counted("gathered"), world.counted("sent")), (3, 3));
 }

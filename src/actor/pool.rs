@@ -4,34 +4,47 @@
 //! found nobody; what ends by its time does not, for they have wake-ups of their own, spread by jitter.
 
 mod catching_up;
+mod configured;
+mod credentials;
+mod halting;
+mod reading;
+mod shunning;
+mod standing;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::agent::AgentMsg;
 use super::intake::Hints;
+use super::outbox;
 use super::recognition::Known;
 use super::seat::Seat;
 use crate::domain::{
-    AgentName, Change, Cooldown, CooldownKey, CooldownSource, Due, FailureKind, Fingerprint, Moment, Reach,
-    SubscriptionName, Wall, Window,
+    AgentName, Change, Cooldown, CooldownKey, CooldownSource, Due, FailureKind, Fingerprint, Halt, Moment, Reach,
+    Reading, SubscriptionName, Wall, Window,
 };
-use crate::machine::agent::Pick;
-use crate::machine::policy::SubscriptionPolicy;
-use crate::machine::pool::{AgentView, CredentialFact, Ineligible, PoolState, Ranking, Wanted, evaluate};
+use crate::machine::policy::{PoolSettings, SubscriptionPolicy};
+use crate::machine::pool::{AgentView, Configured, Ineligible, Pick, PoolState, Ranking, evaluate};
 use crate::ports::clock::Clock;
 use crate::ports::store::{Store, StoreError};
 use crate::telemetry::{Telemetry, events};
+pub use standing::SubscriptionStatus;
 
 /// The longest that the pool sleeps before it looks for cooldowns that have ended (F6).
 const TICK_MAX: Duration = Duration::from_secs(30);
 
 /// A cooldown that ends so little later than the known one is no news.
 const NEWS_AFTER: Duration = Duration::from_secs(60);
+
+/// How soon a halt that the store did not take is written again.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
+/// A cooldown that ended earlier than this before a start has been tried out since.
+const REOPENING_SINCE: Duration = Duration::from_secs(3600);
 
 /// What the pool is told and asked.
 pub(super) enum PoolMsg {
@@ -55,23 +68,16 @@ pub(super) enum PoolMsg {
     SetCooldown { subscription: SubscriptionName, until: Wall, reply: RpcReplyPort<Result<(), StoreError>> },
     /// An operator lifts every cooldown of a subscription.
     ClearCooldown { subscription: SubscriptionName, reply: RpcReplyPort<Result<usize, StoreError>> },
+    /// What somebody read of a window.
+    Read { reading: Reading, reply: RpcReplyPort<Result<(), StoreError>> },
+    /// A person lets automatic switching go on; says whether it was halted.
+    Resume { reply: RpcReplyPort<Result<bool, StoreError>> },
+    /// The config has these subscriptions now.
+    Configure { subscriptions: Vec<SubscriptionPolicy>, settings: PoolSettings, reply: RpcReplyPort<Configured> },
+    /// These are the agents that there are now.
+    Seats(Vec<Arc<Seat>>),
     /// Time has passed.
     Tick,
-}
-
-/// A subscription as it stands.
-#[derive(Debug, Clone)]
-pub struct SubscriptionStatus {
-    /// From the config.
-    pub policy: SubscriptionPolicy,
-    /// The agents that run on it.
-    pub agents: Vec<AgentName>,
-    /// Whether its credential can be read; `None` before the first try.
-    pub credential: Option<CredentialFact>,
-    /// The cooldown that holds for everyone.
-    pub cooldown: Option<Cooldown>,
-    /// Every row about it that has not ended.
-    pub rows: Vec<Cooldown>,
 }
 
 /// The way to the pool: survives its actor.
@@ -118,12 +124,17 @@ pub(super) struct PoolActor;
 #[derive(Clone)]
 pub(super) struct PoolParts {
     pub(super) subscriptions: Vec<SubscriptionPolicy>,
+    pub(super) settings: PoolSettings,
     pub(super) seats: Vec<Arc<Seat>>,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) telemetry: Telemetry,
     /// Which fingerprint belongs to which subscription, for those who read back what was delivered.
     pub(super) known: watch::Sender<Vec<Known>>,
+    /// Why nothing is switched by itself; `None` while it is.
+    pub(super) halt: watch::Sender<Option<Halt>>,
+    /// There is something to tell people.
+    pub(super) outbox: Arc<Notify>,
 }
 
 pub(super) struct Pool {
@@ -138,6 +149,12 @@ pub(super) struct Pool {
     /// Not before then is the store asked about them again.
     catch_up_from: Option<Due>,
     is_tick_armed: bool,
+    /// A halt and its message, as long as the store has not taken them.
+    unwritten: Vec<Change>,
+    /// Until when the subscription of an agent cannot serve it, as it was told.
+    told: BTreeMap<AgentName, (SubscriptionName, Option<Wall>)>,
+    /// Until when a subscription cannot serve anybody, as it was last told.
+    told_of: BTreeMap<SubscriptionName, Option<Wall>>,
 }
 
 impl Actor for PoolActor {
@@ -146,21 +163,54 @@ impl Actor for PoolActor {
     type Arguments = PoolParts;
 
     async fn pre_start(&self, _: ActorRef<PoolMsg>, parts: PoolParts) -> Result<Pool, ActorProcessingErr> {
-        let record = parts.store.load_pool(parts.clock.now().wall).await?;
-        let mut state = PoolState::new(parts.subscriptions.iter().cloned());
+        let now = parts.clock.now().wall;
+        // What has ended lately is let in one by one, as it would be without the restart.
+        let record = parts.store.load_pool(now.minus(REOPENING_SINCE)).await?;
+        let mut state = PoolState::new(parts.subscriptions.iter().cloned()).with_settings(parts.settings.clone());
+        if let Some(at) = record.seen_until {
+            state.apply(&Change::HaltLifted(at));
+        }
+        if let Some(halt) = record.halt {
+            state.apply(&Change::Halted(halt));
+        }
         for cooldown in record.cooldowns {
             state.apply(&Change::CooldownSet(cooldown));
         }
+        for reading in record.readings {
+            state.apply(&Change::ReadingTaken(reading));
+        }
+        for (subscription, at) in record.moves {
+            state.note_move(&subscription, at);
+        }
+        state.forget_who_was_refused();
+        state.expire(now);
+        let _ended_before = state.take_ended();
+        parts.halt.send_replace(state.halt().cloned());
         for (agent, subscription) in record.assignments {
             state.assign(agent, subscription);
         }
         for (agent, subscription) in record.reservations {
             state.promise(agent, subscription);
         }
+        state.keep_agents(&parts.seats.iter().map(|seat| seat.agent.clone()).collect());
         // Who found nobody before this life is not known here: the first news is for everyone.
         let waiting = parts.seats.iter().map(|seat| seat.agent.clone()).collect();
         let seen = record.credentials;
-        Ok(Pool { parts, state, waiting, seen, doubtful: BTreeSet::new(), catch_up_from: None, is_tick_armed: false })
+        let mut pool = Pool {
+            parts,
+            state,
+            waiting,
+            seen,
+            doubtful: BTreeSet::new(),
+            catch_up_from: None,
+            is_tick_armed: false,
+            unwritten: Vec::new(),
+            told: BTreeMap::new(),
+            told_of: BTreeMap::new(),
+        };
+        // An earlier life of the pool may have told them something else.
+        pool.tell_everyone();
+        Ok(pool)
     }
 
     async fn handle(
@@ -172,23 +222,36 @@ impl Actor for PoolActor {
         if !matches!(message, PoolMsg::CatchUp(_)) {
             pool.catch_up().await;
         }
+        // Whatever is asked is answered as of now.
+        pool.expire();
         match message {
-            PoolMsg::Reserve { selection, view, agent } => pool.reserve(selection, &view, &agent),
+            PoolMsg::Reserve { selection, view, agent } => pool.reserve(selection, &view, &agent).await,
             PoolMsg::Release(agent) => pool.state.release(&agent),
             PoolMsg::CatchUp(agent) => {
                 pool.state.release(&agent);
+                // Its new life knows nothing of what it was told.
+                pool.tell_again(&agent);
                 pool.doubtful.insert(agent);
             }
             PoolMsg::Confirm { view, reply } => answer(reply, pool.state.confirm(&view, pool.now().wall)),
-            PoolMsg::Committed(changes) => pool.fold(&changes),
+            PoolMsg::Committed(changes) => {
+                pool.fold(&changes);
+                pool.halt_if_need_be(None).await;
+            }
             PoolMsg::Credential { subscription, state } => pool.note_credential(subscription, state).await,
             PoolMsg::Explain { view, reply } => answer(reply, evaluate(&view, &pool.state, pool.now().wall)),
             PoolMsg::Subscriptions(reply) => answer(reply, pool.statuses()),
             PoolMsg::SetCooldown { subscription, until, reply } => answer(reply, pool.set(subscription, until).await),
             PoolMsg::ClearCooldown { subscription, reply } => answer(reply, pool.clear(&subscription).await),
+            PoolMsg::Read { reading, reply } => answer(reply, pool.read(reading).await),
+            PoolMsg::Resume { reply } => answer(reply, pool.resume().await),
+            PoolMsg::Configure { subscriptions, settings, reply } => {
+                answer(reply, pool.configure(subscriptions, &settings));
+            }
+            PoolMsg::Seats(seats) => pool.seat(seats),
             PoolMsg::Tick => {
                 pool.is_tick_armed = false;
-                pool.expire();
+                pool.write_halt().await;
             }
         }
         pool.arm(&myself);
@@ -208,16 +271,15 @@ impl Pool {
         self.parts.clock.now()
     }
 
-    fn reserve(&mut self, selection: u64, view: &AgentView, agent: &ActorRef<AgentMsg>) {
-        let ranking = self.state.reserve(view, self.now().wall);
-        let pick = match ranking.first() {
-            Some(best) if Some(best) == view.current.as_ref() && view.wanted == Wanted::Any => Pick::Keep,
-            Some(best) => Pick::To(best.clone()),
-            None => {
+    async fn reserve(&mut self, selection: u64, view: &AgentView, agent: &ActorRef<AgentMsg>) {
+        self.halt_if_need_be(view.failing.as_ref().and_then(|(_, row)| row.as_ref())).await;
+        let pick = self.state.pick(view, self.now().wall);
+        match &pick {
+            Pick::None { .. } | Pick::Halted { .. } => {
                 self.waiting.insert(view.agent.clone());
-                Pick::None { earliest: ranking.earliest, reason: why_nobody(view, &ranking) }
             }
-        };
+            Pick::Keep | Pick::To(_) | Pick::Shadowed { .. } | Pick::Unavailable => {}
+        }
         if agent.cast(AgentMsg::Picked { selection, pick }).is_err() {
             self.state.release(&view.agent);
         }
@@ -227,6 +289,12 @@ impl Pool {
     fn fold(&mut self, changes: &[Change]) {
         let mut frees = false;
         for change in changes {
+            // Said and taken back in one breath: nobody hears of it.
+            if let Change::CooldownSet(cooldown) = change
+                && changes.iter().any(|other| matches!(other, Change::CooldownLifted(key) if *key == cooldown.key))
+            {
+                continue;
+            }
             let known = if let Change::CooldownSet(cooldown) = change {
                 self.state.known_for_all(&cooldown.subscription, self.now().wall).cloned()
             } else {
@@ -234,8 +302,19 @@ impl Pool {
             };
             self.state.apply(change);
             match change {
-                Change::CooldownSet(cooldown) => self.announce(cooldown, known.as_ref()),
-                Change::Assigned { .. } | Change::IntentClosed(_) | Change::CooldownLifted(_) => frees = true,
+                Change::CooldownSet(cooldown) => {
+                    self.announce(cooldown, known.as_ref());
+                    self.tell_news_of(&cooldown.subscription);
+                }
+                Change::Assigned { agent, assignment, .. } => {
+                    self.tell(agent, &assignment.subscription);
+                    frees = true;
+                }
+                Change::CooldownLifted(key) => {
+                    self.announce_lifted(key);
+                    frees = true;
+                }
+                Change::IntentClosed(_) => frees = true,
                 Change::FailureRecorded(_)
                 | Change::FailureCounted { .. }
                 | Change::FailureJudged { .. }
@@ -244,10 +323,17 @@ impl Pool {
                 | Change::AgentSaved(..)
                 | Change::Notified(_)
                 | Change::CredentialSeen(..)
-                | Change::LogRead(..) => {}
+                | Change::LogRead(..)
+                | Change::TurnBegun { .. }
+                | Change::TurnChanged(_)
+                | Change::TurnEnded { .. }
+                | Change::ReadingTaken(_)
+                | Change::Halted(_)
+                | Change::HaltLifted(_)
+                | Change::SessionSaved(..) => {}
             }
         }
-        if frees {
+        if self.state.take_opened() || frees {
             self.wake_waiting(None);
         }
     }
@@ -298,95 +384,16 @@ impl Pool {
         }
     }
 
-    async fn note_credential(&mut self, subscription: SubscriptionName, read: Result<Known, String>) {
-        self.publish(&subscription, read.as_ref().ok());
-        let state = read.map(|known| known.fingerprint);
-        let known = self.state.credential(&subscription).map(|fact| fact.state.clone());
-        let is_news = known.as_ref() != Some(&state);
-        let fact = CredentialFact { state: state.clone(), at: self.now().wall };
-        self.state.note_credential(subscription.clone(), fact);
-        if !is_news {
-            return;
-        }
-        match state {
-            Err(why) => {
-                self.parts.telemetry.emit(events::CredentialUnreadable { subscription: &subscription, reason: &why });
-            }
-            Ok(fingerprint) => {
-                self.credential_is(subscription.clone(), fingerprint).await;
-                self.tell_who_runs_on(&subscription);
-            }
-        }
-    }
-
-    /// Lets those who read back what was delivered know what the source has.
-    fn publish(&self, subscription: &SubscriptionName, read: Option<&Known>) {
-        self.parts.known.send_if_modified(|all| {
-            let has = all.iter().position(|known| &known.subscription == subscription);
-            match (has, read) {
-                (None, None) => return false,
-                (None, Some(read)) => all.push(read.clone()),
-                // Not readable for a moment: what is delivered is still known by what it was.
-                (Some(_), None) => return false,
-                (Some(at), Some(read)) if all[at] == *read => return false,
-                (Some(at), Some(read)) => all[at] = read.clone(),
-            }
-            true
-        });
-    }
-
-    /// Whoever runs on a credential that is another one now sees so by a look.
-    fn tell_who_runs_on(&self, subscription: &SubscriptionName) {
-        for seat in self.parts.seats.iter().filter(|seat| seat.state().subscription() == Some(subscription)) {
-            seat.hint(Hints { runtime_changed: true, ..Hints::default() });
-        }
-    }
-
-    /// A readable credential wakes who waits; a changed one ends the quarantine of the old one (E1).
-    async fn credential_is(&mut self, subscription: SubscriptionName, fingerprint: Fingerprint) {
-        let name = subscription.clone();
-        let written = self.seen.iter().find(|(name, _)| name == &subscription).map(|(_, seen)| seen.clone());
-        if written.as_ref() != Some(&fingerprint) {
-            let mut changes = vec![Change::CredentialSeen(subscription.clone(), fingerprint.clone())];
-            if written.is_some() {
-                self.parts
-                    .telemetry
-                    .emit(events::CredentialChanged { subscription: &subscription, fingerprint: &fingerprint });
-                changes.extend(self.rows_of_credential(&subscription).into_iter().map(Change::CooldownLifted));
-            }
-            if let Err(error) = self.commit(changes.clone()).await {
-                // It is found again at the next start.
-                self.store_failed("commit", &error);
-            } else {
-                self.seen.retain(|(name, _)| name != &subscription);
-                self.seen.push((subscription.clone(), fingerprint));
-            }
-            self.fold(&changes);
-            if changes.len() > 1 {
-                let reason = Some("its credential has changed");
-                self.parts.telemetry.emit(events::SubscriptionAvailable { subscription: &name, agent: None, reason });
-            }
-        }
-        self.wake_waiting(None);
-    }
-
-    fn rows_of_credential(&self, subscription: &SubscriptionName) -> Vec<CooldownKey> {
-        let rows = self.state.rows_about(subscription, self.now().wall);
-        rows.filter(|row| row.kind == FailureKind::Auth && row.key.credential.is_some())
-            .map(|row| row.key.clone())
-            .collect()
-    }
-
-    fn statuses(&self) -> Vec<SubscriptionStatus> {
-        let now = self.now().wall;
-        let status = |policy: &SubscriptionPolicy| SubscriptionStatus {
-            policy: policy.clone(),
-            agents: self.state.agents_on(&policy.name),
-            credential: self.state.credential(&policy.name).cloned(),
-            cooldown: self.state.cooling_for_all(&policy.name, now).cloned(),
-            rows: self.state.rows_about(&policy.name, now).cloned().collect(),
+    /// An agent has taken back what it said of a login: nobody else has to do without it.
+    fn announce_lifted(&mut self, key: &CooldownKey) {
+        let Some(subscription) = &key.credential else { return };
+        let agent = match &key.reach {
+            Reach::All => None,
+            Reach::Agent(agent) => Some(agent),
         };
-        self.state.subscriptions().map(status).collect()
+        let reason = Some("what was said of its login is taken back");
+        self.parts.telemetry.emit(events::SubscriptionAvailable { subscription, agent, reason });
+        self.tell_those_on(subscription);
     }
 
     async fn set(&mut self, subscription: SubscriptionName, until: Wall) -> Result<(), StoreError> {
@@ -409,11 +416,16 @@ impl Pool {
     }
 
     async fn clear(&mut self, subscription: &SubscriptionName) -> Result<usize, StoreError> {
-        let keys: Vec<CooldownKey> =
-            self.state.rows_about(subscription, self.now().wall).map(|row| row.key.clone()).collect();
-        let changes: Vec<Change> = keys.iter().cloned().map(Change::CooldownLifted).collect();
+        let now = self.now().wall;
+        let rows: Vec<Cooldown> = self.state.rows_about(subscription, now).cloned().collect();
+        let keys: Vec<CooldownKey> = rows.iter().map(|row| row.key.clone()).collect();
+        let mut changes: Vec<Change> = keys.iter().cloned().map(Change::CooldownLifted).collect();
+        if rows.iter().any(|row| row.kind == FailureKind::Banned) {
+            changes.push(Change::Notified(halting::ban_is_over(subscription, now)));
+        }
         if !changes.is_empty() {
             self.commit(changes.clone()).await?;
+            outbox::wake(&self.parts.outbox);
             for change in &changes {
                 self.state.apply(change);
             }
@@ -423,14 +435,17 @@ impl Pool {
                 reason: Some("lifted by an operator"),
             });
         }
+        self.tell_those_on(subscription);
         self.wake_waiting(Some(subscription));
         Ok(keys.len())
     }
 
+    /// Says of what has ended that it is over.
     fn expire(&mut self) {
         let now = self.now().wall;
+        self.state.expire(now);
         let ended: BTreeSet<SubscriptionName> =
-            self.state.expire(now).into_iter().map(|row| row.subscription).collect();
+            self.state.take_ended().into_iter().map(|row| row.subscription).collect();
         for subscription in ended {
             if self.state.rows_about(&subscription, now).next().is_none() {
                 self.parts.telemetry.emit(events::SubscriptionAvailable {
@@ -457,9 +472,12 @@ impl Pool {
     }
 
     fn arm(&mut self, myself: &ActorRef<PoolMsg>) {
-        let Some(next) = self.state.next_expiry().filter(|_| !self.is_tick_armed) else { return };
+        let now = self.now().wall;
+        let again = (!self.unwritten.is_empty()).then(|| now.plus(WRITE_AGAIN));
+        let next = self.state.next_expiry().into_iter().chain(again).min();
+        let Some(next) = next.filter(|_| !self.is_tick_armed) else { return };
         self.is_tick_armed = true;
-        let wait = next.since(self.now().wall).clamp(Duration::from_millis(10), TICK_MAX);
+        let wait = next.since(now).clamp(Duration::from_millis(10), TICK_MAX);
         let (clock, myself) = (Arc::clone(&self.parts.clock), myself.clone());
         tokio::spawn(async move {
             clock.sleep(wait).await;
@@ -468,21 +486,4 @@ impl Pool {
             }
         });
     }
-}
-
-/// Why nobody can be picked, in words: the named one's reason, or all of them.
-fn why_nobody(view: &AgentView, ranking: &Ranking) -> String {
-    if let Wanted::This { to, .. } = &view.wanted {
-        return match ranking.verdict(to).and_then(|verdict| verdict.ineligible.as_ref()) {
-            Some(reason) => format!("{to}: {reason}"),
-            None => format!("{to}: no such subscription"),
-        };
-    }
-    let reasons: Vec<String> = ranking
-        .candidates
-        .iter()
-        .filter(|candidate| view.allowed.contains(&candidate.subscription))
-        .filter_map(|candidate| candidate.ineligible.as_ref().map(|why| format!("{}: {why}", candidate.subscription)))
-        .collect();
-    reasons.join("; ")
 }

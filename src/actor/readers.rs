@@ -213,7 +213,9 @@ impl Reader {
                         return false;
                     }
                 }
-                Err(error @ (ReportError::NoSuchAgent(_) | ReportError::Stamp(_) | ReportError::IdReused(_))) => {
+                // None of ours any more: should it come back, the line is still to be read.
+                Err(ReportError::NoSuchAgent(_)) => return false,
+                Err(error @ (ReportError::Stamp(_) | ReportError::TurnMismatch { .. } | ReportError::IdReused(_))) => {
                     tracing::debug!(agent = %self.seat.agent, %error, "a line of a log that is about nothing");
                     return true;
                 }
@@ -223,7 +225,7 @@ impl Reader {
 
     /// Whether a limit had ended long before its line was read: the daemon was down, or the log was out of reach.
     fn is_over(&self, verdict: &Verdict, at: Wall) -> bool {
-        let ends = verdict.reset_at.unwrap_or_else(|| at.plus(self.seat.policy.cooldown));
+        let ends = verdict.reset_at.unwrap_or_else(|| at.plus(self.seat.policy().cooldown));
         verdict.kind == FailureKind::RateLimit && ends.plus(OVER_SINCE) <= self.switchman.now().wall
     }
 
@@ -319,6 +321,7 @@ fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosit
         kind: verdict.kind,
         subscription: None,
         generation: None,
+        turn: None,
         model: verdict.model,
         window: verdict.window,
         reset_at: verdict.reset_at,

@@ -1,25 +1,31 @@
 //! What belongs to an agent and outlives any one life of its actor.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ractor::ActorRef;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::agent::AgentMsg;
-use super::intake::{Admission, Hints, Intake};
+use super::intake::{Admission, Hints, Intake, Waited};
 use crate::domain::{AgentName, Report, Stamp, Steady, Tool};
-use crate::machine::agent::{AgentState, Command, Reply};
+use crate::machine::agent::{AgentState, Command, Reply, Ticket};
 use crate::machine::policy::Policy;
+use crate::machine::turns::TurnRequest;
 
 /// The place of one agent: whoever acts for it sits here.
 pub struct Seat {
     /// Its name.
     pub agent: AgentName,
-    /// What the user decided about it.
-    pub policy: Arc<Policy>,
+    policy: RwLock<Arc<Policy>>,
+    /// Its policy was another one before.
+    was_reconfigured: AtomicBool,
+    /// Its agent is none of ours any more, or becomes another one of the same name.
+    is_retired: AtomicBool,
     intake: Mutex<Desk>,
     state: watch::Sender<Arc<AgentState>>,
+    is_known: AtomicBool,
     effect: Mutex<Option<JoinHandle<()>>>,
     /// Why its log cannot be read.
     log: Mutex<Option<String>>,
@@ -37,7 +43,17 @@ impl Seat {
     #[must_use]
     pub fn new(agent: AgentName, policy: Arc<Policy>) -> Self {
         let (state, _) = watch::channel(Arc::new(AgentState::new(agent.clone())));
-        Self { agent, policy, intake: Mutex::default(), state, effect: Mutex::default(), log: Mutex::default() }
+        Self {
+            agent,
+            policy: RwLock::new(policy),
+            was_reconfigured: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
+            intake: Mutex::default(),
+            state,
+            is_known: AtomicBool::new(false),
+            effect: Mutex::default(),
+            log: Mutex::default(),
+        }
     }
 
     /// The state as it was last published, after its commit.
@@ -52,14 +68,57 @@ impl Seat {
         self.state.subscribe()
     }
 
+    /// Whether anything is known of the agent yet: the store may not have been readable so far.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Acquire)
+    }
+
     pub(super) fn publish(&self, state: Arc<AgentState>) {
         self.state.send_replace(state);
+        self.is_known.store(true, Ordering::Release);
+    }
+
+    /// What the user decided about it. Each look may find another one: whoever does several things by it keeps it.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What runs in the agent.
     #[must_use]
     pub fn tool(&self) -> Tool {
-        self.policy.tool
+        self.policy().tool
+    }
+
+    /// Takes note of a policy that makes no difference; nobody is told.
+    pub(super) fn note_policy(&self, policy: Arc<Policy>) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// Gives the agent another policy; its actor is told.
+    pub(super) fn configure(&self, policy: Arc<Policy>) {
+        self.note_policy(policy);
+        self.was_reconfigured.store(true, Ordering::Release);
+        self.hint(Hints { reconfigured: true, ..Hints::default() });
+    }
+
+    /// Whether the policy was another one before.
+    pub(super) fn was_reconfigured(&self) -> bool {
+        self.was_reconfigured.load(Ordering::Acquire)
+    }
+
+    /// Nothing more is taken in; the actor ends once nothing is under way.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+        self.close();
+        self.wake();
+    }
+
+    /// Whether nobody is to sit here any more.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
     }
 
     /// Why the agent's log cannot be read; `None` if it can, or has none.
@@ -84,6 +143,37 @@ impl Seat {
     /// Takes a command in; `None` if too many wait.
     pub fn order(&self, command: Command) -> Option<oneshot::Receiver<Option<Reply>>> {
         self.with(|intake| intake.order(command))
+    }
+
+    /// Takes a request about a turn in; `None` if too many wait.
+    pub fn ask(&self, request: TurnRequest) -> Option<Waited> {
+        self.with(|intake| intake.ask(request))
+    }
+
+    /// Whoever has this ticket has gone.
+    pub fn withdraw(&self, ticket: Ticket) {
+        self.with(|intake| ((), intake.withdraw(ticket)));
+    }
+
+    /// Takes a report in and, if it is taken, after it the end of the turn that it is about: no effect of the report can
+    /// come between the two.
+    pub fn post_and_ask(
+        &self,
+        report: Report,
+        digest: u64,
+        stamp: Stamp,
+        now: Steady,
+        request: TurnRequest,
+    ) -> (Admission, Option<Waited>) {
+        self.with(|intake| {
+            let (admission, must_wake) = intake.post(report, digest, stamp, now);
+            // What is not taken ends nothing.
+            let (waited, must_wake_too) = match admission {
+                Admission::Queued(_) | Admission::Coalesced { .. } | Admission::Settled(_) => intake.ask(request),
+                Admission::Known | Admission::IdsNeeded | Admission::IdReused | Admission::Shed => (None, false),
+            };
+            ((admission, waited), must_wake || must_wake_too)
+        })
     }
 
     /// Takes a hint in.

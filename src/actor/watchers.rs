@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::handle::Switchman;
 use super::pool::{PoolHandle, PoolMsg};
 use super::recognition::Known;
 use crate::classify::{Evidence, classify};
-use crate::domain::{AgentName, FailureKind, Origin, Report, Reporter, Steady, SubscriptionName};
+use crate::domain::{AgentName, FailureKind, Origin, Report, Reporter, Steady, SubscriptionName, Wall};
+use crate::machine::agent::AgentState;
 use crate::machine::policy::RuntimeKind;
 use crate::ports::clock::Clock;
 use crate::ports::credentials::CredentialSource;
@@ -53,6 +56,14 @@ pub(super) async fn runtime_events(switchman: Switchman, runtime: Arc<dyn Runtim
     }
 }
 
+/// Whether it is the end of another container that had the same name before: its ends are told again to whoever has the
+/// name now.
+fn is_of_another(state: &AgentState, ended: &Ended) -> bool {
+    let Some(seen) = state.sighting.as_ref().and_then(|sighting| sighting.instance.as_ref()) else { return false };
+    let began_at = seen.started_at.parse().ok().map(|at: jiff::Timestamp| Wall(at.as_millisecond()));
+    seen.id != ended.id && began_at.zip(ended.at).is_some_and(|(began_at, ended_at)| ended_at <= began_at)
+}
+
 /// A life that ended while nothing was being done to the agent is told, and is evidence if it was killed: whatever its
 /// last words were, they are not its subscription's fault (C3).
 fn ended_by_itself(switchman: &Switchman, ended: &Ended) {
@@ -60,7 +71,7 @@ fn ended_by_itself(switchman: &Switchman, ended: &Ended) {
     // The end of a life that a switch has ended is told late, and again after a start of the daemon.
     let last = agent.state.last.as_ref().and_then(|last| last.end.as_ref());
     let was_ours = last.zip(ended.at).is_some_and(|(last, at)| at <= last.finished_at);
-    if was_ours || agent.state.phase.is_switching() {
+    if was_ours || agent.state.phase.is_switching() || is_of_another(&agent.state, ended) {
         return;
     }
     let Ended { agent: name, exit_code, was_oom, at, .. } = ended;
@@ -75,6 +86,7 @@ fn ended_by_itself(switchman: &Switchman, ended: &Ended) {
         kind: verdict.kind,
         subscription: None,
         generation: None,
+        turn: None,
         model: None,
         window: verdict.window,
         reset_at: None,
@@ -117,13 +129,18 @@ pub(super) async fn read_credentials(
 
 /// Looks at the credentials again and again, until the daemon stops.
 pub(super) async fn credentials(
-    subscriptions: Vec<SubscriptionName>,
+    mut names: watch::Receiver<Vec<SubscriptionName>>,
     source: Arc<dyn CredentialSource>,
     pool: PoolHandle,
     clock: Arc<dyn Clock>,
 ) {
     loop {
-        clock.sleep(READ_EVERY).await;
+        tokio::select! {
+            () = clock.sleep(READ_EVERY) => {}
+            // They are read again when they were changed; if nobody can change them any more, the daemon ends.
+            changed = names.changed() => if changed.is_err() { return },
+        }
+        let subscriptions = names.borrow_and_update().clone();
         read_credentials(&subscriptions, &*source, &pool).await;
     }
 }

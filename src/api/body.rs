@@ -1,5 +1,6 @@
-//! Reads a body: bounded in size and time, and with an error that names the member and not its value.
+//! Reads a body: bounded in size, time and number, and with an error that names the member and not its value.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -7,6 +8,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::{Code, Refusal};
 
@@ -16,13 +18,52 @@ pub const BYTES_MAX: usize = 256 * 1024;
 /// So much of a body that is too large is read and thrown away, so that its sender gets to read the answer.
 const DISCARDED_MAX: usize = 4 * 1024 * 1024;
 
+/// A body that says that it is not larger than this is read at once: as many of them as there are connections are no
+/// burden.
+const SMALL: u64 = 8 * 1024;
+
+/// Bodies that may be larger and are in memory at the same time, at most.
+const LARGE_AT_ONCE: usize = 256;
+
 /// The members of a document and what each may be.
 pub(super) type Members = &'static [(&'static str, &'static str)];
 
-/// Reads all of a body.
-pub(super) async fn read(body: Body, timeout: Duration) -> Result<Bytes, Refusal> {
-    let too_slow = |_| Refusal::new(Code::RequestTimeout, "the body did not arrive in time");
-    tokio::time::timeout(timeout, collect(body)).await.map_err(too_slow)?
+/// Reads bodies: all of them together take no more memory than is set aside for them.
+pub(super) struct Bodies {
+    timeout: Duration,
+    large: Arc<Semaphore>,
+}
+
+/// A whole body. To be let go before a long wait: others wait for its place.
+pub(super) struct Whole {
+    bytes: Bytes,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl std::ops::Deref for Whole {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Bodies {
+    /// Bodies that have to be complete within this time.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) }
+    }
+
+    /// Reads all of a body.
+    pub(super) async fn read(&self, body: Body) -> Result<Whole, Refusal> {
+        let whole = async {
+            let is_small = body.size_hint().upper().is_some_and(|upper| upper <= SMALL);
+            // It is never closed.
+            let place = if is_small { None } else { Arc::clone(&self.large).acquire_owned().await.ok() };
+            Ok(Whole { bytes: collect(body).await?, _place: place })
+        };
+        let too_slow = |_| Refusal::new(Code::RequestTimeout, "the body did not arrive in time");
+        tokio::time::timeout(self.timeout, whole).await.map_err(too_slow)?
+    }
 }
 
 async fn collect(mut body: Body) -> Result<Bytes, Refusal> {
@@ -101,9 +142,10 @@ fn invalid<T: DeserializeOwned>(body: &[u8], members: Members) -> Refusal {
     }
 }
 
-/// Whether a path leads into a member whose own members are the sender's business.
+/// Whether a path leads into a member: a list, or one whose own members are the sender's business.
 fn is_inside(path: &str, member: &str) -> bool {
-    path.strip_prefix(member).is_some_and(|rest| rest.starts_with(['.', '[']) && member.ends_with("headers"))
+    let is_ours = |rest: &str| rest.starts_with('[') || (rest.starts_with('.') && member.ends_with("headers"));
+    path.strip_prefix(member).is_some_and(is_ours)
 }
 
 fn unknown(path: &str, members: Members) -> Refusal {
@@ -143,6 +185,21 @@ mod tests {
         let refusal = parse::<FailureReport>(body.as_bytes(), MEMBERS).unwrap_err();
         let document = refusal.document();
         (refusal.code, document.member, document.detail)
+    }
+
+    #[tokio::test]
+    async fn a_large_body_waits_for_a_place_and_a_small_one_does_not() {
+        let bodies = Bodies::new(Duration::from_secs(20));
+        let large = || Body::from(vec![b' '; 9 * 1024]);
+        let mut held = Vec::new();
+        for _ in 0..LARGE_AT_ONCE {
+            held.push(bodies.read(large()).await.unwrap());
+        }
+        let mut waits = Box::pin(bodies.read(large()));
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        assert_eq!(bodies.read(Body::from("{}")).await.unwrap().len(), 2);
+        held.pop();
+        assert_eq!(waits.await.unwrap().len(), 9 * 1024);
     }
 
     #[test]

@@ -16,15 +16,18 @@
 //! user, never more than [`Limits::guests_max`] guests; who is not being served has a deadline. Tests: below, and
 //! `tests/api.rs`.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use self::places::{MAY_FINISH, MUST_GO, Places, READING, SERVED, STAYS, Seat, WAITING};
 use crate::domain::Steady;
 use crate::ports::clock::Clock;
+
+mod files;
+mod places;
 
 /// What clients may take up.
 #[derive(Debug, Clone)]
@@ -49,6 +52,31 @@ pub struct Limits {
     pub guests_max: usize,
 }
 
+/// Connections at the same time, where the process may open files enough: thousands of callers that wait for a turn, each
+/// on a connection of its own.
+const CONNECTIONS_MAX: usize = 16_384;
+
+impl Limits {
+    /// What this process has room for: half of the files that it may open. It is let open as many as are needed, if the
+    /// system allows it.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        Self::within(files::raise_limit(2 * CONNECTIONS_MAX))
+    }
+
+    /// What those who come in by the sockets of agents may take up: each agent by itself counts as one user.
+    pub(super) fn of_agents(&self) -> Self {
+        let (connections_max, of_one_user) = (self.connections_max / 4, (self.connections_max / 16).min(128));
+        Self { connections_max: connections_max.max(1), of_one_user: of_one_user.max(1), ..self.clone() }
+    }
+
+    fn within(files: usize) -> Self {
+        let connections_max = (files / 2).min(CONNECTIONS_MAX);
+        // Usually one user asks for turns on behalf of everybody; the others still find a place.
+        Self { connections_max, of_one_user: connections_max * 3 / 4, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -65,35 +93,16 @@ impl Default for Limits {
     }
 }
 
-const WAITING: u8 = 0;
-const READING: u8 = 1;
-const SERVED: u8 = 2;
-
-const STAYS: u8 = 0;
-const MAY_FINISH: u8 = 1;
-const MUST_GO: u8 = 2;
-
 /// Everyone who is connected.
 pub(super) struct Connections {
     pub(super) limits: Limits,
     clock: Arc<dyn Clock>,
     /// The time of the last sweep: exact enough for deadlines, and free to read.
     now: AtomicU64,
-    places: Mutex<HashMap<u64, Arc<Seat>>>,
+    places: Mutex<Places>,
     numbers: AtomicU64,
     left: Notify,
     entered: Notify,
-}
-
-/// What is known about one connection.
-struct Seat {
-    uid: u32,
-    is_guest: AtomicBool,
-    stage: AtomicU8,
-    deadline: AtomicU64,
-    since: AtomicU64,
-    fate: AtomicU8,
-    told: Notify,
 }
 
 /// A connection's place; it is free again when this is dropped.
@@ -125,38 +134,30 @@ impl Connections {
         })
     }
 
-    /// Takes a place, or is let in as a guest; `None` if there is no room for guests either.
+    /// Takes a place, or is let in as a guest; `None` if there is no room for guests either. `uid` is whom it is counted
+    /// for.
     pub(super) fn enter(self: &Arc<Self>, uid: u32) -> Option<Place> {
         let now = self.read_clock();
         let mut places = self.places();
-        let is_guest = self.find_room(&mut places, uid, now).is_none();
-        if is_guest && places.values().filter(|seat| seat.is_guest()).count() >= self.limits.guests_max {
-            make_room(&mut places, now, self.limits.grace, Seat::is_guest)?;
+        let is_guest = !self.has_room(&mut places, uid, now);
+        if is_guest && places.guests() >= self.limits.guests_max {
+            places.make_room(now, self.limits.grace, Seat::is_guest).then_some(())?;
         }
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let seat = Arc::new(Seat {
-            uid,
-            is_guest: AtomicBool::new(is_guest),
-            stage: AtomicU8::new(WAITING),
-            deadline: AtomicU64::new(now.plus(self.limits.head).0),
-            since: AtomicU64::new(now.0),
-            fate: AtomicU8::new(STAYS),
-            told: Notify::new(),
-        });
-        places.insert(number, Arc::clone(&seat));
+        let seat = Arc::new(Seat::new(uid, is_guest, now, self.limits.head));
+        places.add(number, Arc::clone(&seat));
         self.entered.notify_one();
         Some(Place { number, seat, connections: Arc::clone(self) })
     }
 
-    /// Room for one more of this user, made if need be; `None` if there is none.
-    fn find_room(&self, places: &mut HashMap<u64, Arc<Seat>>, uid: u32, now: Steady) -> Option<()> {
-        let regular = || places.values().filter(|seat| !seat.is_guest());
-        if regular().filter(|seat| seat.uid == uid).count() >= self.limits.of_one_user {
-            make_room(places, now, self.limits.grace, |seat| !seat.is_guest() && seat.uid == uid)
-        } else if regular().count() >= self.limits.connections_max {
-            make_room(places, now, self.limits.grace, |seat| !seat.is_guest())
+    /// Whether there is room for one more of this user, made if need be.
+    fn has_room(&self, places: &mut Places, uid: u32, now: Steady) -> bool {
+        if places.of_user(uid) >= self.limits.of_one_user {
+            places.make_room(now, self.limits.grace, |seat| !seat.is_guest() && seat.uid == uid)
+        } else if places.regular() >= self.limits.connections_max {
+            places.make_room(now, self.limits.grace, |seat| !seat.is_guest())
         } else {
-            Some(())
+            true
         }
     }
 
@@ -171,7 +172,7 @@ impl Connections {
             }
             self.clock.sleep(every).await;
             let now = self.read_clock();
-            for seat in self.places().values() {
+            for seat in self.places().seats() {
                 if seat.deadline.load(Ordering::Relaxed) <= now.0 {
                     seat.tell(MUST_GO);
                 }
@@ -197,7 +198,7 @@ impl Connections {
     }
 
     fn tell_all(&self, fate: u8) {
-        for seat in self.places().values() {
+        for seat in self.places().seats() {
             seat.tell(fate);
         }
     }
@@ -208,36 +209,8 @@ impl Connections {
         now
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<u64, Arc<Seat>>> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Closes the one that has been slow for the longest, half-sent heads before quiet connections; `None` if nobody is.
-fn make_room(
-    places: &mut HashMap<u64, Arc<Seat>>,
-    now: Steady,
-    grace: Duration,
-    counts: impl Fn(&Seat) -> bool,
-) -> Option<()> {
-    let slow = places.iter().filter(|(_, seat)| counts(seat)).filter_map(|(number, seat)| {
-        let (stage, since) = (seat.stage.load(Ordering::Relaxed), seat.since.load(Ordering::Relaxed));
-        (stage != SERVED && Steady(since).plus(grace) <= now).then_some((stage != READING, since, *number))
-    });
-    let (_, _, number) = slow.min()?;
-    places.remove(&number)?.tell(MUST_GO);
-    Some(())
-}
-
-impl Seat {
-    fn is_guest(&self) -> bool {
-        self.is_guest.load(Ordering::Relaxed)
-    }
-
-    fn tell(&self, fate: u8) {
-        if self.fate.fetch_max(fate, Ordering::Relaxed) < fate {
-            self.told.notify_one();
-        }
     }
 }
 
@@ -257,9 +230,9 @@ impl Place {
             let has_room = {
                 // Taken under the lock that it was found under: two guests must not take the same place.
                 let mut places = connections.places();
-                let has_room = connections.find_room(&mut places, self.seat.uid, now).is_some();
+                let has_room = connections.has_room(&mut places, self.seat.uid, now);
                 if has_room {
-                    self.seat.is_guest.store(false, Ordering::Relaxed);
+                    places.settle(self.number);
                 }
                 has_room
             };
@@ -315,7 +288,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.places().remove(&self.number);
+        self.connections.places().remove(self.number);
         self.connections.left.notify_waiters();
     }
 }
@@ -368,6 +341,14 @@ mod tests {
         assert!(connections.enter(4).is_none());
         drop(places);
         assert!(!connections.enter(4).unwrap().is_guest());
+    }
+
+    #[test]
+    fn there_are_as_many_places_as_the_process_may_open_files_for() {
+        for (files, all, of_one) in [(1_024, 512, 384), (20_000, 10_000, 7_500), (1 << 20, 16_384, 12_288)] {
+            let limits = Limits::within(files);
+            assert_eq!((limits.connections_max, limits.of_one_user), (all, of_one), "{files}");
+        }
     }
 
     #[tokio::test]

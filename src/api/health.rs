@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
 use super::problem::Refusal;
@@ -16,15 +17,15 @@ use super::v1::json;
 use crate::telemetry::metrics::CONTENT_TYPE;
 
 /// `GET /healthz`.
-#[derive(Serialize)]
-struct Health {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
     status: &'static str,
     reason: Option<String>,
 }
 
 /// `GET /readyz`.
-#[derive(Serialize)]
-struct Readiness {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
     status: &'static str,
     reason: Option<String>,
     /// What is missing although the daemon does its work.

@@ -20,8 +20,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixListener;
 
-/// Connections that wait to be accepted, at most.
-const BACKLOG: i32 = 1024;
+/// Connections that wait to be accepted, at most: a burst of thousands comes in; the system may allow fewer.
+const BACKLOG: i32 = 4096;
 
 /// Why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -58,12 +58,14 @@ impl ListenError {
 }
 
 /// A bound socket; its name is removed with it.
+#[derive(Debug)]
 pub(super) struct Bound {
     pub(super) listener: UnixListener,
     pub(super) name: SocketName,
 }
 
 /// The name of a socket that we made. Removes it when dropped, unless it is somebody else's by then.
+#[derive(Debug)]
 pub(super) struct SocketName {
     path: PathBuf,
     identity: (u64, u64),
@@ -100,7 +102,7 @@ fn socket() -> io::Result<OwnedFd> {
 }
 
 /// Makes the path free, if what is there is the socket of a daemon that is gone.
-fn clear(path: &Path) -> Result<(), ListenError> {
+pub(super) fn clear(path: &Path) -> Result<(), ListenError> {
     let system = |call, source| ListenError::System { call, path: path.to_owned(), source };
     let kind = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),

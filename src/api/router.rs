@@ -7,14 +7,15 @@ use axum::http::Uri;
 use axum::routing::{delete, get, post, put};
 
 use super::problem::{Code, Refusal};
-use super::v1::{agents, commands, history, reports, subscriptions};
-use super::{App, health};
+use super::v1::{agents, commands, history, notify, readings, reports, subscriptions, turns};
+use super::{App, health, openapi};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::described))
         .route("/v1/agents", get(agents::all))
         .route("/v1/agents/{agent}", get(agents::one))
         .route("/v1/agents/{agent}/explain", get(agents::explain))
@@ -24,10 +25,21 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/agents/{agent}/resume", post(commands::resume))
         .route("/v1/agents/{agent}/unpark", post(commands::unpark))
         .route("/v1/agents/{agent}/pin", put(commands::pin).delete(commands::unpin))
+        .route("/v1/agents/{agent}/turns", post(turns::begin::begin))
+        .route("/v1/agents/{agent}/sessions/{session}/close", post(turns::close))
+        .route("/v1/turns", get(turns::listing::all))
+        .route("/v1/turns/{id}", get(turns::listing::one))
+        .route("/v1/turns/{id}/heartbeat", post(turns::heartbeat))
+        .route("/v1/turns/{id}/complete", post(turns::complete))
+        .route("/v1/turns/{id}/cancel", post(turns::cancel))
+        .route("/v1/turns/{id}/cancelled", post(turns::cancelled))
+        .route("/v1/turns/{id}/fence", post(turns::fence))
         .route("/v1/resume", post(commands::resume_all))
+        .route("/v1/notify/test", post(notify::test))
         .route("/v1/subscriptions", get(subscriptions::all))
         .route("/v1/subscriptions/{subscription}/cooldown", put(subscriptions::cool))
         .route("/v1/subscriptions/{subscription}/cooldown", delete(subscriptions::clear))
+        .route("/v1/subscriptions/{subscription}/readings", post(readings::take))
         .route("/v1/switches", get(history::switches))
         .route("/v1/switches/{id}", get(history::switch))
         .route("/v1/failures", get(history::failures))

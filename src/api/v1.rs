@@ -12,18 +12,30 @@ use super::problem::{Code, Refusal};
 pub(super) mod agents;
 pub(super) mod commands;
 pub(super) mod history;
+pub(super) mod notify;
+pub(super) mod readings;
 pub(super) mod reports;
 pub(super) mod subscriptions;
 pub mod time;
+pub(super) mod turns;
 pub mod wire;
 
-/// A document as an answer. Documents of our own always serialise: they have string keys and finite numbers.
-pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
+/// The text of a document. Documents of our own always serialise: they have string keys and finite numbers.
+pub(super) fn text(document: &impl Serialize) -> Vec<u8> {
     let mut text = Vec::with_capacity(512);
     if let Err(error) = serde_json::to_writer(&mut text, document) {
         tracing::error!(%error, "a document could not be written");
     }
-    let mut response = Response::new(Body::from(text));
+    text
+}
+
+/// A document as an answer.
+pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
+    answer(status, Body::from(text(document)))
+}
+
+fn answer(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::{check, cooldown, demo, explain, history, pause, pin, report, resume, status, switch, unpark};
+use super::{
+    check, cooldown, demo, explain, history, notify, pause, pin, reading, report, resume, status, switch, turn, unpark,
+};
 use crate::error::Exit;
 
 /// Keeps containerised AI coding agents working.
@@ -89,8 +91,16 @@ pub(super) enum ClientVerb {
     /// Show, set and clear cooldowns of subscriptions.
     #[command(subcommand)]
     Cooldown(cooldown::Verb),
+    /// Tell what was read off the provider about a window of a subscription.
+    Reading(reading::Arguments),
     /// Show past switches, newest first.
     History(history::Arguments),
+    /// Try the targets of notifications.
+    #[command(subcommand)]
+    Notify(notify::Verb),
+    /// Begin, keep and end turns, for scripts.
+    #[command(subcommand)]
+    Turn(turn::Verb),
 }
 
 /// The exit codes, for `--help`.
@@ -218,8 +228,29 @@ mod tests {
             "cooldown list",
             "cooldown set s --for 2h",
             "cooldown clear s",
+            "reading s --window five_hour --used 42.5",
+            "reading s --window model --model opus --used 80% --reset-at 2026-11-21T15:00:00Z",
+            "reading s --window unknown --refused",
             "history",
             "history a --limit 5 --since 2h",
+            "notify test",
+            "notify test https://ntfy.example.org",
+            "report a --kind auth --turn a-t1",
+            "turn begin a --session s",
+            "turn begin a --session x --session y --class background --holder h --after a-t1 --key k",
+            "turn begin a --session s --queue --wait 1h --preempt",
+            "turn heartbeat a-t1",
+            "turn heartbeat a-t1 --wait 2h --lease-file f",
+            "turn complete a-t1",
+            "turn complete a-t1 --failed --lease-file -",
+            "turn complete a-t1 --kind rate_limit --reset-at 2026-11-21T15:00:00Z",
+            "turn complete a-t1 --evidence -",
+            "turn cancel a-t1 --by me --reason lunch",
+            "turn cancelled a-t1",
+            "turn fence a-t1",
+            "turn close a s",
+            "turn list",
+            "turn list a --ended --limit 5 --since 2h",
         ] {
             if let Err(err) = parse(line) {
                 panic!("{line}: {err}");
@@ -242,7 +273,6 @@ mod tests {
             "report a --kind auth --reset-at tomorrow",
             "report a --kind auth --wait=0s",
             "switch a --wait=11m",
-            "report a --kind auth --turn t",
             "switch a --cancel --to s",
             "switch a --cancel --dry-run",
             "switch a --cancel --force",
@@ -255,8 +285,30 @@ mod tests {
             "cooldown",
             "cooldown set s",
             "cooldown set s --for 0s",
+            "notify",
+            "notify test a b",
+            "reading s",
+            "reading --window weekly",
+            "reading s --window monthly",
+            "reading s --window requests",
+            "reading s --window weekly --used much",
+            "reading s --window weekly --used=-1",
+            "reading s --window weekly --used nan",
+            "reading s --window weekly --reset-at soon",
             "history --limit 0",
             "history --since someday",
+            "turn",
+            "turn begin a",
+            "turn begin --session s",
+            "turn begin a --session s --wait 1m",
+            "turn begin a --session s --preempt",
+            "turn begin a --session s --queue --wait 2h",
+            "turn begin a --session s --class urgent",
+            "turn heartbeat a-t1 --lease t",
+            "turn heartbeat a-t1 t",
+            "turn complete a-t1 --kind auth --evidence x",
+            "turn close a",
+            "turn list --limit 5",
             "explain",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::net::UnixStream;
@@ -48,6 +50,8 @@ pub(super) struct Call {
     target: String,
     body: Option<Value>,
     patience: Duration,
+    /// How the holder of a turn proves itself.
+    token: Option<SecretString>,
 }
 
 /// An answer, whatever it says.
@@ -61,7 +65,7 @@ impl Call {
     /// A request for a path given by its segments, which need no escaping.
     pub(super) fn new(method: Method, segments: &[&str]) -> Self {
         let target = segments.iter().flat_map(|segment| ["/".to_owned(), escaped(segment)]).collect();
-        Self { method, target, body: None, patience: ANSWER_TIMEOUT }
+        Self { method, target, body: None, patience: ANSWER_TIMEOUT, token: None }
     }
 
     pub(super) fn get(segments: &[&str]) -> Self {
@@ -87,11 +91,20 @@ impl Call {
         self
     }
 
+    /// As the holder of a turn.
+    pub(super) fn proved(self, token: &SecretString) -> Self {
+        Self { token: Some(token.clone()), ..self }
+    }
+
+    /// The answer may take so much longer.
+    pub(super) fn patient(self, longer: Duration) -> Self {
+        Self { patience: self.patience.saturating_add(longer), ..self }
+    }
+
     /// Asks the daemon to hold the answer back until the matter is settled, at most so long.
     pub(super) fn waiting(self, at_most: Duration) -> Self {
         let seconds = at_most.as_millis().div_ceil(1_000);
-        let patience = self.patience.saturating_add(at_most);
-        Self { patience, ..self.with("wait", &seconds.to_string()) }
+        self.patient(at_most).with("wait", &seconds.to_string())
     }
 }
 
@@ -185,6 +198,16 @@ impl Daemon {
             .header(header::USER_AGENT, concat!("switchman/", env!("CARGO_PKG_VERSION")))
             .header(header::CONNECTION, "close");
         let request = if body.is_empty() { request } else { request.header(header::CONTENT_TYPE, "application/json") };
+        let request = match &call.token {
+            Some(token) => {
+                let proof = HeaderValue::try_from(format!("Lease {}", token.expose_secret()));
+                let mut proof = proof
+                    .map_err(|_| Failure::new(Exit::Failed, "bad_request", "cannot make the request: no such token"))?;
+                proof.set_sensitive(true);
+                request.header(header::AUTHORIZATION, proof)
+            }
+            None => request,
+        };
         let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|err| Failure::new(Exit::Failed, "bad_request", format!("cannot make the request: {err}")))?;
@@ -263,11 +286,26 @@ fn refusal(answer: Answer) -> Failure {
     Failure::from_document(exit_of(status, code), body)
 }
 
-/// Refused (3) is what may well be granted at another time or with `--force`; the rest has failed (1).
+/// Refused (3) is what may well be granted at another time, to somebody else or with `--force`, and what comes of a turn
+/// that is over; the rest has failed (1).
 fn exit_of(status: StatusCode, code: &str) -> Exit {
-    let is_refused = status == StatusCode::CONFLICT
-        || status == StatusCode::TOO_MANY_REQUESTS
-        || matches!(code, "subscription_not_eligible" | "busy" | "too_many_connections");
+    const REFUSED: &[&str] = &[
+        "subscription_not_eligible",
+        "turn_not_found",
+        "not_the_holder",
+        "not_this_agent",
+        "agent_exhausted",
+        "agent_parked",
+        "agent_paused",
+        "agent_braked",
+        "agent_not_running",
+        "agent_unassigned",
+        "busy",
+        "stopping",
+        "too_many_connections",
+    ];
+    let is_refused =
+        status == StatusCode::CONFLICT || status == StatusCode::TOO_MANY_REQUESTS || REFUSED.contains(&code);
     if is_refused { Exit::Refused } else { Exit::Failed }
 }
 
@@ -290,6 +328,12 @@ mod tests {
             (422, "subscription_not_eligible", Exit::Refused),
             (429, "shed", Exit::Refused),
             (503, "busy", Exit::Refused),
+            (409, "turn_in_progress", Exit::Refused),
+            (409, "turn_cut_off", Exit::Refused),
+            (404, "turn_not_found", Exit::Refused),
+            (403, "not_the_holder", Exit::Refused),
+            (503, "agent_exhausted", Exit::Refused),
+            (422, "key_reused", Exit::Failed),
             (503, "store_unavailable", Exit::Failed),
             (404, "agent_not_found", Exit::Failed),
             (422, "invalid_body", Exit::Failed),

@@ -10,7 +10,9 @@ use super::Output;
 use super::client::{Call, Daemon, read_all};
 use super::moments::{ago, until};
 use super::table::{Look, Table, Text, Tone};
+use super::views::{joined, reading};
 use crate::api::v1::wire::{Candidate, Explanation, Gates};
+use crate::config::Strategy;
 use crate::domain::Wall;
 use crate::error::Failure;
 use crate::telemetry::escape::Escaped;
@@ -42,7 +44,8 @@ pub(super) fn text(explanation: &Explanation, look: Look) -> String {
         let _ = writeln!(text, "  {gate}");
     }
     text.push('\n');
-    let header = ["", "SUBSCRIPTION", "VERDICT", "WHY", "ENDS", "SOURCE", "KNOWN", "AGENTS", "CREDENTIAL"];
+    let header =
+        ["", "SUBSCRIPTION", "VERDICT", "WHY", "ENDS", "SOURCE", "KNOWN", "READING", "TERMS", "AGENTS", "CREDENTIAL"];
     let mut table = Table::new(look, &header);
     for candidate in &explanation.subscriptions {
         let is_picked = explanation.would_pick.as_ref() == Some(&candidate.subscription);
@@ -55,6 +58,8 @@ pub(super) fn text(explanation: &Explanation, look: Look) -> String {
             candidate.until.map(|at| until(at.0, now)).into(),
             candidate.source.as_ref().map(ToString::to_string).into(),
             candidate.cooling_since.map(|at| ago(at.0, now)).into(),
+            candidate.reading.as_ref().map(|read| reading(read, now)).into(),
+            terms(candidate, explanation).into(),
             match candidate.agents_max {
                 Some(most) => format!("{} of {most}", candidate.agents).into(),
                 None => candidate.agents.to_string().into(),
@@ -70,7 +75,35 @@ pub(super) fn text(explanation: &Explanation, look: Look) -> String {
         (None, None) => "would pick none, and none comes back by itself".to_owned(),
     };
     let _ = writeln!(text, "{verdict}");
+    if let Some(strategy) = explanation.strategy.as_deref() {
+        let _ = writeln!(text, "{}", order(strategy));
+    }
     text
+}
+
+/// On what terms it is picked, where they are not the usual ones.
+fn terms(candidate: &Candidate, explanation: &Explanation) -> Option<String> {
+    let mut parts = Vec::new();
+    if explanation.strategy.as_deref() == Some(Strategy::Priority.as_str()) {
+        parts.extend(candidate.priority.map(|tier| format!("tier {tier}")));
+    }
+    parts.extend(candidate.metered.then(|| "metered".to_owned()));
+    parts.extend(candidate.reserve.then(|| "reserve".to_owned()));
+    joined(&parts)
+}
+
+/// How the eligible ones came into their order. A strategy of a later version is named without more.
+fn order(strategy: &str) -> String {
+    let by = match strategy.parse::<Strategy>() {
+        Ok(Strategy::LeastAssigned) => "the fewest agents first",
+        Ok(Strategy::Priority) => "the lowest tier first, then the fewest agents",
+        Ok(Strategy::Headroom) => {
+            "the furthest from its nearest limit first, by fresh readings in steps of ten points, then the fewest agents"
+        }
+        Ok(Strategy::SoonestReset) => "the quota that expires next first, by fresh readings, then the fewest agents",
+        Err(_) => return format!("order: strategy {}", Escaped(strategy)),
+    };
+    format!("order: strategy {strategy}, {by}; then those in reserve, suspect ones, metered ones")
 }
 
 fn why(candidate: &Candidate) -> Option<String> {
@@ -87,6 +120,11 @@ fn gates(gates: &Gates, now: Wall) -> Vec<String> {
     let mut lines = Vec::new();
     if !gates.switching {
         lines.push("switching is off in the config: failures are recorded, nobody is moved".to_owned());
+    }
+    let halted = gates.halted.as_ref();
+    lines.extend(halted.map(|why| format!("switching is halted until switchman resume --all: {}", Escaped(why))));
+    if gates.monitor_only {
+        lines.push("monitor-only: failures are recorded, it is never touched".to_owned());
     }
     if gates.paused {
         let end = gates

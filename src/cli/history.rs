@@ -28,39 +28,46 @@ pub(super) struct Arguments {
 
 /// Asks page by page and shows all of it.
 pub(super) async fn run(arguments: &Arguments, daemon: &Daemon, output: &mut Output) -> Result<(), Failure> {
+    let mut filters = Vec::new();
+    filters.extend(arguments.agent.clone().map(|agent| ("agent", agent)));
     let since = arguments.since.map(|since| Time(since.wall(daemon.clock().now().wall)));
-    let mut switches: Vec<Value> = Vec::new();
-    let mut next = Value::Null;
-    loop {
-        let missing = arguments.limit.saturating_sub(u32::try_from(switches.len()).unwrap_or(u32::MAX));
-        if missing == 0 {
-            break;
-        }
-        let mut call = Call::get(&["v1", "switches"]).with("limit", &missing.min(PAGE).to_string());
-        if let Some(agent) = &arguments.agent {
-            call = call.with("agent", agent);
-        }
-        if let Some(since) = since {
-            call = call.with("since", &since.to_string());
-        }
-        if let Some(before) = cursor(&next) {
-            call = call.with("before", &before);
-        }
-        let mut answer = daemon.call(call).await?;
-        next = answer.remove("next").unwrap_or(Value::Null);
-        let page = list(answer, "switches")?;
-        let is_last = page.is_empty() || next.is_null();
-        switches.extend(page);
-        if is_last {
-            break;
-        }
-    }
+    filters.extend(since.map(|since| ("since", since.to_string())));
+    let (switches, next) = pages("switches", &filters, arguments.limit, daemon).await?;
     if output.is_json() {
         let members = [("switches".to_owned(), Value::Array(switches)), ("next".to_owned(), next)];
         return output.document(&Map::from_iter(members));
     }
     let switches: Vec<_> = read(&Value::Array(switches))?;
     output.text(&views::switches(&switches, output.look()))
+}
+
+/// So many rows of a history, page by page, and where it goes on.
+pub(super) async fn pages(
+    name: &str,
+    filters: &[(&str, String)],
+    limit: u32,
+    daemon: &Daemon,
+) -> Result<(Vec<Value>, Value), Failure> {
+    let (mut rows, mut next) = (Vec::new(), Value::Null);
+    loop {
+        let missing = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        if missing == 0 {
+            return Ok((rows, next));
+        }
+        let call = Call::get(&["v1", name]).with("limit", &missing.min(PAGE).to_string());
+        let mut page = filters.iter().fold(call, |call, (name, value)| call.with(name, value));
+        if let Some(before) = cursor(&next) {
+            page = page.with("before", &before);
+        }
+        let mut answer = daemon.call(page).await?;
+        next = answer.remove("next").unwrap_or(Value::Null);
+        let page = list(answer, name)?;
+        let is_last = page.is_empty() || next.is_null();
+        rows.extend(page);
+        if is_last {
+            return Ok((rows, next));
+        }
+    }
 }
 
 /// The place where the next page begins, as the query has it.

@@ -41,6 +41,9 @@ pub(super) struct Arguments {
     /// The generation that the failed work was dispatched in.
     #[arg(long, value_name = "N")]
     generation: Option<u64>,
+    /// The turn that failed, which knows its generation.
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    turn: Option<String>,
     /// When the limit ends (RFC 3339).
     #[arg(long, value_name = "TIME", value_parser = moments::time)]
     reset_at: Option<Time>,
@@ -54,7 +57,7 @@ pub(super) struct Arguments {
     wait: Wait,
 }
 
-fn kinds() -> impl TypedValueParser<Value = FailureKind> {
+pub(super) fn kinds() -> impl TypedValueParser<Value = FailureKind> {
     PossibleValuesParser::new(FailureKind::ALL.iter().map(|kind| kind.as_str())).try_map(|word| word.parse())
 }
 
@@ -63,12 +66,10 @@ pub(super) async fn run(arguments: &Arguments, daemon: &Daemon, output: &mut Out
     let report = FailureReport {
         id: arguments.id.clone(),
         kind: arguments.kind.map(Spelled),
-        evidence: match &arguments.evidence {
-            Some(text) => Some(Evidence { text: Some(evidence(text)?), ..Evidence::default() }),
-            None => None,
-        },
+        evidence: arguments.evidence.as_deref().map(seen).transpose()?,
         subscription: arguments.subscription.clone(),
         generation: arguments.generation,
+        turn: arguments.turn.clone(),
         reset_at: arguments.reset_at,
         reporter: arguments.as_agent.then_some(Spelled(Reporter::Agent)),
         ..FailureReport::default()
@@ -82,6 +83,11 @@ pub(super) async fn run(arguments: &Arguments, daemon: &Daemon, output: &mut Out
         return output.document(&answer);
     }
     output.line(&line(&read_all(&answer)?, daemon.clock().now().wall))
+}
+
+/// What the tool printed, as evidence.
+pub(super) fn seen(text: &str) -> Result<Evidence, Failure> {
+    Ok(Evidence { text: Some(evidence(text)?), ..Evidence::default() })
 }
 
 fn evidence(text: &str) -> Result<String, Failure> {
@@ -105,7 +111,7 @@ fn tail(from: &mut impl Read) -> std::io::Result<String> {
 }
 
 /// What became of a report, in one line.
-fn line(answer: &ReportAnswer, now: Wall) -> String {
+pub(super) fn line(answer: &ReportAnswer, now: Wall) -> String {
     let agent = &answer.agent;
     let switch = answer.switch.as_ref().map(views::answered_move);
     let generation = answer.generation.map(|generation| format!(" {generation}")).unwrap_or_default();

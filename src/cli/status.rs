@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::client::{Call, Daemon, list, read};
 use super::{Output, views};
-use crate::api::v1::wire::{Agent, Subscription};
+use crate::api::v1::wire::{Agent, ContainerProblem, Subscription};
 use crate::error::{Exit, Failure};
 
 /// How often `--watch` draws.
@@ -65,9 +65,12 @@ pub(super) async fn run(arguments: &Arguments, daemon: &Daemon, output: &mut Out
 /// The document: agents, subscriptions, and how the daemon itself does.
 async fn ask(agent: Option<&str>, daemon: &Daemon) -> Result<Map<String, Value>, Failure> {
     let mut document = Map::new();
-    let agents = match agent {
-        Some(name) => vec![Value::Object(daemon.call(Call::get(&["v1", "agents", name])).await?)],
-        None => list(daemon.call(Call::get(&["v1", "agents"])).await?, "agents")?,
+    let (agents, problems) = if let Some(name) = agent {
+        (vec![Value::Object(daemon.call(Call::get(&["v1", "agents", name])).await?)], None)
+    } else {
+        let mut answer = daemon.call(Call::get(&["v1", "agents"])).await?;
+        let problems = answer.remove("container_problems");
+        (list(answer, "agents")?, problems)
     };
     let mut subscriptions = list(daemon.call(Call::get(&["v1", "subscriptions"])).await?, "subscriptions")?;
     if let (Some(_), Some(agent)) = (agent, agents.first()) {
@@ -84,6 +87,9 @@ async fn ask(agent: Option<&str>, daemon: &Daemon) -> Result<Map<String, Value>,
     let health = daemon.ask(Call::get(&["readyz"])).await.map(|answer| answer.body).unwrap_or_default();
     document.insert("agents".to_owned(), Value::Array(agents));
     document.insert("subscriptions".to_owned(), Value::Array(subscriptions));
+    if agent.is_none() {
+        document.insert("container_problems".to_owned(), problems.unwrap_or_else(|| Value::Array(Vec::new())));
+    }
     document.insert("daemon".to_owned(), Value::Object(health));
     Ok(document)
 }
@@ -104,6 +110,14 @@ fn drawn(
     if agent.is_none() || !subscriptions.is_empty() {
         text.push('\n');
         text.push_str(&views::subscriptions(&subscriptions, output.look(), now));
+    }
+    let problems: Vec<ContainerProblem> = match document.get("container_problems") {
+        Some(problems) => read(problems)?,
+        None => Vec::new(),
+    };
+    if !problems.is_empty() {
+        text.push('\n');
+        text.push_str(&views::containers(&problems));
     }
     let trouble = views::trouble(document["daemon"].as_object());
     if !trouble.is_empty() {

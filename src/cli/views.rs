@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use super::moments::{ago, calendar, length, millis, until};
 use super::table::{Look, Table, Text, Tone};
-use crate::api::v1::wire::{Agent, AnswerSwitch, Cooldown, Subscription, Switch};
+use crate::api::v1::wire::{
+    Agent, AnswerSwitch, ContainerProblem, Cooldown, Reading, Session, Subscription, Switch, Turn, Turns,
+};
 use crate::domain::Wall;
 use crate::telemetry::escape::Escaped;
 
@@ -27,7 +29,7 @@ pub(super) fn agents(agents: &[Agent], look: Look, now: Wall) -> String {
             agent.assignment.as_ref().map(|current| current.generation.to_string()).into(),
             format!("{} {}", agent.runtime.kind, agent.runtime.state).into(),
             agent.last_switch.as_ref().map(|switch| last_switch(switch, now)).into(),
-            joined(&agent_notes(agent, now)).into(),
+            joined(&[work(&agent.turns).into_iter().collect(), agent_notes(agent, now)].concat()).into(),
         ]);
     }
     table.into_text()
@@ -51,6 +53,12 @@ pub(super) fn agent(agent: &Agent, look: Look, now: Wall) -> String {
     parts.extend(runtime.id.clone());
     parts.extend(runtime.started_at.as_ref().map(|at| format!("started {at}")));
     row("runtime", parts.join(", ").into());
+    for turn in &agent.turns.active {
+        row("turn", turn_of(turn, now).into());
+    }
+    if agent.turns.queued > 0 {
+        row("waiting", format!("{} for a turn", callers(agent.turns.queued)).into());
+    }
     let budget = &agent.budget;
     let mut used = format!("{} of {} switches used", budget.used, budget.of);
     if let Some(refills) = budget.refills_at {
@@ -67,7 +75,7 @@ pub(super) fn subscriptions(subscriptions: &[Subscription], look: Look, now: Wal
     if subscriptions.is_empty() {
         return "no subscriptions\n".to_owned();
     }
-    let mut table = Table::new(look, &["SUBSCRIPTION", "STATE", "AGENTS", "COOLDOWN", "NOTE"]);
+    let mut table = Table::new(look, &["SUBSCRIPTION", "STATE", "AGENTS", "USED", "COOLDOWN", "NOTE"]);
     for subscription in subscriptions {
         let (state, tone) = state(subscription);
         let cooldown = subscription.quarantined.as_ref().or(subscription.cooldown.as_ref());
@@ -75,11 +83,47 @@ pub(super) fn subscriptions(subscriptions: &[Subscription], look: Look, now: Wal
             subscription.name.as_str().into(),
             Text::toned(state, tone),
             format!("{} of {}", subscription.agents.len(), subscription.agents_max).into(),
+            subscription.nearest_wall.as_ref().map(|wall| reading(wall, now)).into(),
             cooldown.map(|row| cooling(row, now)).into(),
             joined(&subscription_notes(subscription, now)).into(),
         ]);
     }
     table.into_text()
+}
+
+/// What is wrong with containers that would be agents, a line each, with how to mend it.
+pub(super) fn containers(problems: &[ContainerProblem]) -> String {
+    let mut text = String::new();
+    for problem in problems {
+        let state = if problem.left_out { "left out" } else { "labels ignored" };
+        let label = problem.label.as_ref().map(|label| format!(", label {}", Escaped(label))).unwrap_or_default();
+        let _ =
+            writeln!(text, "container {}{label}: {} ({state})", Escaped(&problem.container), Escaped(&problem.reason));
+        if let Some(hint) = &problem.hint {
+            let _ = writeln!(text, "    hint: {}", Escaped(hint));
+        }
+    }
+    text
+}
+
+/// How one stands, in a line: what an operator is told after a word on it.
+pub(super) fn standing(subscription: &Subscription, now: Wall) -> String {
+    let (state, _) = state(subscription);
+    let wall = subscription.nearest_wall.as_ref().map(|wall| format!(", used: {}", reading(wall, now)));
+    let why = subscription.reason.as_ref().map(|why| format!(": {}", Escaped(why)));
+    format!("{} is {state}{}{}", subscription.name, why.unwrap_or_default(), wall.unwrap_or_default())
+}
+
+/// `weekly 42 %, 5 min ago`, or `five_hour refused, 5 min ago`.
+pub(super) fn reading(reading: &Reading, now: Wall) -> String {
+    let model = reading.model.as_ref().map(|model| format!(" of {model}")).unwrap_or_default();
+    let used = match (reading.serves, reading.utilisation) {
+        (false, _) => " refused".to_owned(),
+        (true, Some(percent)) => format!(" {percent} %"),
+        (true, None) => " serves".to_owned(),
+    };
+    let teller = reading.agent.as_ref().map(|agent| format!(", says {agent}")).unwrap_or_default();
+    format!("{}{model}{used}, {}{teller}", reading.window, ago(reading.at.0, now))
 }
 
 /// What the daemon says about itself that needs a look; empty if all is well.
@@ -203,11 +247,47 @@ fn cause(switch: &Switch) -> String {
     }
 }
 
+/// A session in one word: a pair has a comma between.
+pub(super) fn session(session: &Session) -> String {
+    match session {
+        Session::One(name) => name.clone(),
+        Session::Pair(one, other) => format!("{one},{other}"),
+    }
+}
+
+fn turn_of(turn: &Turn, now: Wall) -> String {
+    let begun = ago(turn.started_at.0, now);
+    format!(
+        "{}, session {}, {}, {}, {}, begun {begun}",
+        turn.id,
+        session(&turn.session),
+        turn.class,
+        turn.holder,
+        turn.state
+    )
+}
+
+fn callers(count: u64) -> String {
+    if count == 1 { "1 caller".to_owned() } else { format!("{count} callers") }
+}
+
+/// `2 turns, 1 waits`.
+fn work(turns: &Turns) -> Option<String> {
+    let active = turns.active.len();
+    let held = (active > 0).then(|| if active == 1 { "1 turn".to_owned() } else { format!("{active} turns") });
+    let waits = if turns.queued == 1 { "1 waits".to_owned() } else { format!("{} wait", turns.queued) };
+    let parts: Vec<_> = [held, (turns.queued > 0).then_some(waits)].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 fn agent_notes(agent: &Agent, now: Wall) -> Vec<String> {
     let mut notes = Vec::new();
     // Said in more words below, or by the phase.
-    let is_said = |reason: &str| reason == "paused" || reason == "pinned" || reason == &*agent.phase;
+    let is_said = |reason: &str| ["paused", "pinned", "monitor_only", &*agent.phase].contains(&reason);
     notes.extend(agent.reason.clone().filter(|reason| !is_said(reason)));
+    if agent.monitor_only {
+        notes.push("monitor only".to_owned());
+    }
     if agent.paused {
         let end = agent.paused_until.map(|at| format!(", ends {}", until(at.0, now)));
         notes.push(format!("paused{}", end.unwrap_or_default()));
@@ -244,6 +324,8 @@ fn subscription_notes(subscription: &Subscription, now: Wall) -> Vec<String> {
     }
     let own = subscription.cooling_for.iter();
     notes.extend(own.map(|(agent, row)| format!("cooling for {agent}: {}", cooling(row, now))));
+    notes.extend(subscription.metered.then(|| "metered".to_owned()));
+    notes.extend(subscription.reserve.then(|| "in reserve".to_owned()));
     if subscription.quota_identity != subscription.name {
         notes.push(format!("shares the quota {}", subscription.quota_identity));
     }

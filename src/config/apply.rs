@@ -3,8 +3,8 @@
 //! Tests: `every_check_of_a_delivery_has_a_case` in `tests`.
 
 use super::address::{self, Fault};
-use super::keys;
 use super::reader::{Field, Placed, Section};
+use super::{command, keys};
 use crate::domain::{Apply, Reload};
 
 /// What needs no more than a word.
@@ -48,17 +48,8 @@ fn read_reload(mut section: Section<'_>) -> Option<Reload> {
             None
         }
     });
-    let exec = section.texts("exec", "[\"program\", \"argument\"]").and_then(|argv| {
-        if argv.value.first().is_none_or(|program| program.value.is_empty()) {
-            findings.error(&argv.at, "`apply.exec` has no program", "write [\"program\", \"argument\"]");
-            return None;
-        }
-        if argv.value.iter().any(|part| part.value.contains('\0')) {
-            findings.error(&argv.at, "`apply.exec` contains a NUL character", "");
-            return None;
-        }
-        Some(Reload::Exec(argv.value.into_iter().map(|part| part.value).collect()))
-    });
+    let exec = command::read(&mut section, "exec", "apply.exec", "[\"program\", \"argument\"]")
+        .and_then(|command| Some(Reload::Exec(command::argv(command))));
     let http = section.text("http", "\"http://127.0.0.1:8080/reload\"").and_then(|text| {
         let (what, hint) = match address::check(&text.value, &["http://"]) {
             Ok(()) => return Some(Reload::Http(text.value)),

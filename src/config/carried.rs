@@ -19,6 +19,7 @@ pub(super) fn check(draft: &agent::Draft, allowed: &[&Subscription], all: &[&Sub
     // What stands in the defaults is said of each agent.
     let at = if at.start >= draft.at.start { at } else { &draft.at };
     match delivery {
+        Delivery::Nothing => {}
         Delivery::Env(_) => {
             for login in allowed.iter().filter(|one| one.kind == SubscriptionType::Login) {
                 let what = format!(

@@ -20,6 +20,8 @@ pub enum Delivery {
     File(FileDelivery),
     /// It stands in a variable of the process.
     Env(String),
+    /// It gets none: the agent is only observed.
+    Nothing,
 }
 
 /// A credential in a file.
@@ -38,7 +40,7 @@ pub struct FileDelivery {
 }
 
 /// What stands in the text, before the names of an agent are put into its path.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) enum DeliveryText {
     File { path: Placed<String>, format: Format, owner: Option<Owner>, mode: u32, apply: Apply },
     Env(Placed<String>),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::problem::{Finding, Problem, Severity};
-use super::{Config, Delivery, login};
+use super::{Config, Delivery, Origin, login};
 use crate::domain::credential::{implausible, implausible_text, is_exposed, without_line_end};
 use crate::domain::{CredentialRef, SubscriptionType};
 
@@ -43,7 +43,7 @@ impl Config {
                 hint: Some(hint),
             }));
         }
-        problems.extend(self.agents.iter().filter_map(|agent| {
+        problems.extend(self.agents.iter().filter(|agent| agent.origin == Origin::Config).filter_map(|agent| {
             let Delivery::File(file) = &agent.delivery else { return None };
             let real = link_on_the_way(&file.path)?;
             Some(self.source.problem(Finding {

@@ -2,6 +2,7 @@
 
 use super::problem::Findings;
 use super::reader::{Field, Placed, Section};
+use crate::domain::Model;
 
 const LENGTH_MAX: usize = 63;
 
@@ -43,6 +44,20 @@ pub(super) fn checked(text: &Placed<String>, key: &str, findings: &Findings) -> 
     let hint = "use up to 63 letters, digits, `_`, `.`, `-`, beginning with a letter or digit";
     findings.error(&text.at, format!("`{key}` \"{}\" is not a usable name", text.value), hint);
     None
+}
+
+/// Models as tools and providers name them.
+pub(super) fn models(names: &Placed<Vec<Placed<String>>>, findings: &Findings) -> Option<Vec<Model>> {
+    let mut models = Vec::with_capacity(names.value.len());
+    for name in &names.value {
+        if !is_plain(&name.value) {
+            let hint = "as the tool names it, such as \"opus\": up to 63 letters, digits, `_`, `.`, `-`";
+            findings.error(&name.at, format!("\"{}\" is not the name of a model", name.value), hint);
+            return None;
+        }
+        models.push(Model::new(name.value.as_str()));
+    }
+    Some(models)
 }
 
 #[cfg(test)]

@@ -50,6 +50,11 @@ fn plain(path: &Path) -> PathBuf {
     path.components().filter(|component| *component != Component::CurDir).collect()
 }
 
+/// Whether it goes down only: what it is below can be told by its text, as far as no link is on the way.
+pub(super) fn is_straight(path: &Path) -> bool {
+    path.components().all(|component| component != Component::ParentDir)
+}
+
 fn expand(text: &str, with: Expansion<'_>) -> Result<String, (String, String)> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;

@@ -58,6 +58,16 @@ pub struct Problem {
     pub(super) source: Arc<str>,
 }
 
+impl Problem {
+    /// An error that is about the file as a whole.
+    #[must_use]
+    pub fn nowhere(file: &str, what: impl Into<String>, hint: &str) -> Self {
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        let source = Source { file: file.into(), text: "".into() };
+        source.problem(Finding { severity: Severity::Error, span: None, what: what.into(), hint })
+    }
+}
+
 impl std::fmt::Display for Problem {
     /// One line: place and complaint.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -89,8 +99,8 @@ impl Source {
             line,
             column,
             text,
-            what: printable(&mask(&finding.what)),
-            hint: finding.hint.map(|hint| printable(&mask(&hint))),
+            what: shown(&finding.what),
+            hint: finding.hint.map(|hint| shown(&hint)),
             span: finding.span,
             source: Arc::clone(&self.text),
         }
@@ -152,6 +162,11 @@ impl Findings {
         self.hidden.borrow_mut().push(at.clone());
     }
 
+    /// Everything that was found, in the order of finding.
+    pub(super) fn into_found(self) -> Vec<Finding> {
+        self.found.into_inner()
+    }
+
     /// The text as it may be shown, and the problems in the order of their places.
     pub(super) fn into_problems(self, file: &str, text: &str) -> (Source, Vec<Problem>) {
         let text = secret::masked_source(text, &self.hidden.into_inner());
@@ -161,6 +176,11 @@ impl Findings {
         let problems = found.into_iter().map(|finding| source.problem(finding)).collect();
         (source, problems)
     }
+}
+
+/// The text as it may be shown: without what looks like a credential or could steer a terminal.
+pub(super) fn shown(text: &str) -> String {
+    printable(&mask(text))
 }
 
 /// The text without anything that could steer a terminal.

@@ -242,6 +242,11 @@ impl<'a> Section<'a> {
         self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
     }
 
+    /// Whether a key is there, whatever it holds.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
     /// A table under this one. A value of another type is shown to nobody if `is_secret`.
     pub(super) fn section(
         &mut self,

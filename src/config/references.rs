@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::ops::Range;
 
-use super::agent::{self, Agent, Target};
+use super::agent::{self, Agent, Origin, Target};
 use super::delivery::{Delivery, FileDelivery};
 use super::problem::Findings;
 use super::reader::{Field, Placed};
 use super::subscription::{self, PROVIDERS, Subscription};
-use super::{carried, keys};
+use super::switching::Switching;
+use super::{carried, keys, terms};
 use crate::domain::{AgentName, SubscriptionName, Tool};
 
 /// Turns line breaks into line numbers, for "already in line 12".
@@ -49,6 +50,7 @@ pub(super) fn subscriptions(
 pub(super) fn agents(
     drafts: Vec<agent::Draft>,
     subscriptions: &[subscription::Draft],
+    switching: &Switching,
     findings: &Findings,
     line: LineOf<'_>,
 ) -> Vec<Agent> {
@@ -56,7 +58,6 @@ pub(super) fn agents(
     let mut containers = Once(BTreeMap::new());
     let mut files = Once(BTreeMap::new());
     let mut agents = Vec::with_capacity(drafts.len());
-    let whole: Vec<&Subscription> = subscriptions.iter().filter_map(|draft| draft.subscription.as_ref()).collect();
     for draft in drafts {
         if let Some(name) = &draft.name
             && let Some(first) = names.take(name.value.clone(), &name.at)
@@ -83,24 +84,62 @@ pub(super) fn agents(
                 findings.error(own, what, "each agent needs a file of its own; {name} in the path helps");
             }
         }
-        let allowed = allowed(&draft, subscriptions, findings);
-        let usable: Vec<&Subscription> = whole.iter().filter(|one| allowed.contains(&one.name)).copied().collect();
-        carried::check(&draft, &usable, &whole, findings);
-        let agent::Draft { name, tool, target, delivery, drain, stop_grace, .. } = draft;
-        if let (Some(name), Some(tool), Some(target), Some(delivery)) = (name, tool, target, delivery) {
-            agents.push(Agent {
-                name: AgentName::new(name.value),
-                tool,
-                target: target.value,
-                subscriptions: allowed,
-                delivery: delivery.value,
-                delivery_at: delivery.at,
-                drain,
-                stop_grace,
-            });
-        }
+        agents.extend(whole(draft, subscriptions, switching, findings));
     }
     agents
+}
+
+/// The templates that are whole: what they stand for is known when the containers are.
+pub(super) fn patterns(
+    drafts: Vec<agent::Draft>,
+    subscriptions: &[subscription::Draft],
+    switching: &Switching,
+    findings: &Findings,
+    line: LineOf<'_>,
+) -> Vec<Agent> {
+    let mut names = Once(BTreeMap::new());
+    let mut patterns = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        if let Some(name) = &draft.name
+            && let Some(first) = names.take(name.value.clone(), &name.at)
+        {
+            let what =
+                format!("container \"{}\" already belongs to the agent in line {}", name.value, line(first.start));
+            findings.error(&name.at, what, "a pattern stands in one [[agent]]");
+        }
+        patterns.extend(whole(draft, subscriptions, switching, findings));
+    }
+    patterns
+}
+
+/// One agent, if everything it needs could be read; complains about subscriptions that do not fit.
+pub(super) fn whole(
+    draft: agent::Draft,
+    subscriptions: &[subscription::Draft],
+    switching: &Switching,
+    findings: &Findings,
+) -> Option<Agent> {
+    let known: Vec<&Subscription> = subscriptions.iter().filter_map(|draft| draft.subscription.as_ref()).collect();
+    let allowed = allowed(&draft, subscriptions, findings);
+    let usable: Vec<&Subscription> = known.iter().filter(|one| allowed.contains(&one.name)).copied().collect();
+    carried::check(&draft, &usable, &known, findings);
+    terms::of_agent(&draft, &usable, switching, findings);
+    let agent::Draft { name, tool, target, models, delivery, drain, stop_grace, turns, is_monitor_only, .. } = draft;
+    let (name, tool, target, delivery) = (name?, tool?, target?, delivery?);
+    Some(Agent {
+        name: AgentName::new(name.value),
+        tool,
+        target: target.value,
+        subscriptions: allowed,
+        models,
+        delivery: delivery.value,
+        delivery_at: delivery.at,
+        drain,
+        stop_grace,
+        turns,
+        is_monitor_only,
+        origin: Origin::Config,
+    })
 }
 
 /// The subscriptions an agent may use, in the order that the config gives them.

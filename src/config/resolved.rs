@@ -6,11 +6,15 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::agent::{Agent, Target};
-use super::delivery::{Delivery, FileDelivery};
+use super::agent::{Agent, Shared, Target, is_pattern};
+use super::delivery::{Delivery, DeliveryText, FileDelivery};
+use super::docker::Discover;
+use super::notify::{Notify, NotifyTarget};
 use super::subscription::Subscription;
+use super::turns::Turns;
 use super::{Config, secret, size};
-use crate::domain::{Apply, CredentialRef, Reload, duration};
+use crate::domain::{Apply, CredentialRef, Fence, Model, Reload, duration};
+use crate::machine::policy::Terms;
 
 impl Config {
     /// The effective config as TOML, with defaults and without secrets.
@@ -21,6 +25,7 @@ impl Config {
         out.header("[api]");
         out.text("socket", &self.api.socket.display().to_string());
         out.text("socket_mode", &format!("{:04o}", self.api.socket_mode));
+        out.plain("agent_sockets", &self.api.agent_sockets.to_string());
         out.header("[log]");
         out.text("format", self.log.format.as_str());
         out.text("filter", &self.log.filter);
@@ -30,6 +35,7 @@ impl Config {
         out.header("[docker]");
         out.text("host", &self.docker.host);
         out.duration("timeout", self.docker.timeout);
+        out.plain("discover", &discover(self.docker.discover.as_ref()));
         out.header("[switching]");
         let switching = &self.switching;
         out.plain("enabled", &switching.enabled.to_string());
@@ -46,19 +52,33 @@ impl Config {
         out.plain("budget", &format!("{{ switches = {}, per = {per} }}", switching.budget.switches));
         out.plain("restarts_in_parallel", &switching.restarts_in_parallel.to_string());
         out.duration("splay", switching.splay);
+        out.duration("ramp", switching.ramp);
+        out.duration("reading_max_age", switching.reading_max_age);
+        if let Some(proactive) = &switching.proactive {
+            let dwell = quoted(&duration::format(proactive.dwell));
+            out.plain("proactive", &format!("{{ dwell = {dwell}, better_by = {} }}", proactive.better_by));
+        }
+        out.text("failback", switching.failback.as_str());
+        if let Some(metered) = &switching.metered {
+            let per = quoted(&duration::format(metered.per));
+            out.plain("metered", &format!("{{ switches = {}, per = {per} }}", metered.switches));
+        }
         out.duration("jitter", switching.jitter);
         out.duration("ready_timeout", switching.ready_timeout);
+        // Each agent says everything itself; for those found by their labels nothing else is known.
+        let defaults = self.defaults.as_ref().filter(|_| self.docker.discover.is_some());
+        if let Some(defaults) = defaults {
+            out.header("[agent_defaults]");
+            out.defaults(defaults);
+        }
         for subscription in &self.subscriptions {
             out.subscription(subscription);
         }
-        for agent in &self.agents {
-            out.agent(agent);
+        for agent in self.agents.iter().chain(&self.patterns) {
+            out.agent(agent, defaults.is_some());
         }
         for notify in &self.notify {
-            out.header("[[notify]]");
-            out.text("webhook", &notify.webhook.to_string());
-            let events: Vec<_> = notify.events.iter().map(|event| quoted(event.as_str())).collect();
-            out.plain("events", &format!("[{}]", events.join(", ")));
+            out.notify(notify);
         }
         out.0
     }
@@ -88,20 +108,82 @@ impl Lines {
         self.text("name", subscription.name.as_str());
         self.text("provider", subscription.provider.as_str());
         self.text("type", subscription.kind.as_str());
-        let reference = match &subscription.credential {
-            CredentialRef::File(path) => format!("file = {}", quoted(&path.display().to_string())),
-            CredentialRef::Env(name) => format!("env = {}", quoted(name)),
-            CredentialRef::Systemd(name) => format!("systemd = {}", quoted(name)),
-            CredentialRef::Command(argv) => format!("command = {}", list(argv)),
-        };
-        self.plain("credential", &format!("{{ {reference} }}"));
+        self.plain("credential", &reference(&subscription.credential));
         self.plain("agents_max", &subscription.agents_max.to_string());
         self.text("quota_identity", subscription.quota.as_str());
+        self.terms(&subscription.terms);
     }
 
-    fn agent(&mut self, agent: &Agent) {
+    fn terms(&mut self, terms: &Terms) {
+        self.plain("priority", &terms.priority.to_string());
+        self.plain("metered", &terms.is_metered.to_string());
+        self.plain("reserve", &terms.is_reserve.to_string());
+        if !terms.ceilings.is_empty() {
+            let ceilings = terms.ceilings.iter().map(|(window, most)| format!("{window} = {}", most.0 / 10));
+            self.plain("max_utilization", &format!("{{ {} }}", ceilings.collect::<Vec<_>>().join(", ")));
+        }
+        if !terms.models.is_empty() {
+            self.plain("models", &models(&terms.models));
+        }
+    }
+
+    fn notify(&mut self, notify: &Notify) {
+        self.header("[[notify]]");
+        match &notify.target {
+            NotifyTarget::Webhook { address, template } => {
+                self.text("webhook", &address.to_string());
+                if let Some(template) = template {
+                    self.text("template", &secret::mask(&template.to_string()));
+                    self.text("content", template.content.as_str());
+                }
+            }
+            NotifyTarget::Ntfy { address, token } => {
+                self.text("ntfy", &address.to_string());
+                if let Some(token) = token {
+                    self.plain("token", &reference(token));
+                }
+            }
+            NotifyTarget::Command(argv) => self.plain("command", &list(argv)),
+        }
+        let events: Vec<_> = notify.events.iter().map(|event| quoted(event.as_str())).collect();
+        self.plain("events", &format!("[{}]", events.join(", ")));
+        self.text("severity", notify.severity.as_str());
+        self.plain("per_hour", &notify.per_hour.to_string());
+    }
+
+    fn defaults(&mut self, defaults: &Shared) {
+        let Shared { tool, subscriptions, models, delivery, drain, stop_grace, turns, monitor_only } = defaults.clone();
+        if let Some(tool) = tool.good() {
+            self.text("tool", tool.as_str());
+        }
+        if let Some(subscriptions) = subscriptions.good() {
+            let names: Vec<_> = subscriptions.into_iter().map(|name| name.value).collect();
+            self.plain("subscriptions", &list(&names));
+        }
+        if let Some(models) = models.good() {
+            self.plain("models", &self::models(&models));
+        }
+        if let Some(DeliveryText::File { path, format, owner, mode, apply }) = delivery.good() {
+            let file = FileDelivery { path: path.value.into(), format, owner, mode, apply };
+            self.plain("delivery", &format!("{{ {} }}", file_delivery(&file)));
+        }
+        if let Some(drain) = drain.good() {
+            self.duration("drain", drain);
+        }
+        if let Some(grace) = stop_grace.good() {
+            self.duration("stop_grace", grace);
+        }
+        self.plain("turns", &self::turns(&turns.resolved()));
+        if let Some(flag) = monitor_only.good() {
+            self.plain("monitor_only", &flag.to_string());
+        }
+    }
+
+    fn agent(&mut self, agent: &Agent, has_defaults: bool) {
         self.header("[[agent]]");
-        self.text("name", agent.name.as_str());
+        if !matches!(&agent.target, Target::Container { name } if is_pattern(name)) {
+            self.text("name", agent.name.as_str());
+        }
         self.text("tool", agent.tool.as_str());
         match &agent.target {
             Target::Container { name } => self.text("container", name),
@@ -117,14 +199,44 @@ impl Lines {
         }
         let subscriptions: Vec<_> = agent.subscriptions.iter().map(|name| name.as_str().to_owned()).collect();
         self.plain("subscriptions", &list(&subscriptions));
+        if !agent.models.is_empty() {
+            self.plain("models", &models(&agent.models));
+        }
         let delivery = match &agent.delivery {
-            Delivery::File(file) => file_delivery(file),
-            Delivery::Env(name) => format!("env = {}", quoted(name)),
+            Delivery::File(file) => Some(file_delivery(file)),
+            Delivery::Env(name) => Some(format!("env = {}", quoted(name))),
+            Delivery::Nothing => None,
         };
-        self.plain("delivery", &format!("{{ {delivery} }}"));
+        if let Some(delivery) = delivery {
+            self.plain("delivery", &format!("{{ {delivery} }}"));
+        }
+        if agent.is_monitor_only || has_defaults {
+            self.plain("monitor_only", &agent.is_monitor_only.to_string());
+        }
         self.duration("drain", agent.drain);
         if let Some(grace) = agent.stop_grace {
             self.duration("stop_grace", grace);
+        }
+        self.plain("turns", &turns(&agent.turns));
+    }
+}
+
+fn reference(to: &CredentialRef) -> String {
+    match to {
+        CredentialRef::File(path) => format!("{{ file = {} }}", quoted(&path.display().to_string())),
+        CredentialRef::Env(name) => format!("{{ env = {} }}", quoted(name)),
+        CredentialRef::Systemd(name) => format!("{{ systemd = {} }}", quoted(name)),
+        CredentialRef::Command(argv) => format!("{{ command = {} }}", list(argv)),
+    }
+}
+
+fn discover(discover: Option<&Discover>) -> String {
+    match discover {
+        None => "false".to_owned(),
+        Some(Discover { delivery_below }) if delivery_below.is_empty() => "true".to_owned(),
+        Some(Discover { delivery_below }) => {
+            let folders: Vec<_> = delivery_below.iter().map(|folder| folder.display().to_string()).collect();
+            format!("{{ delivery_below = {} }}", list(&folders))
         }
     }
 }
@@ -147,10 +259,29 @@ fn file_delivery(file: &FileDelivery) -> String {
     parts.join(", ")
 }
 
+fn turns(turns: &Turns) -> String {
+    let fence = match &turns.fence {
+        Fence::Restart => quoted("restart"),
+        Fence::Exec(argv) => format!("{{ exec = {} }}", list(argv)),
+        Fence::None => quoted("none"),
+    };
+    format!(
+        "{{ sessions_max = {}, lease = {}, cancel_ack = {}, fence = {fence} }}",
+        turns.sessions_max,
+        quoted(&duration::format(turns.lease)),
+        quoted(&duration::format(turns.cancel_ack))
+    )
+}
+
 fn list(items: &[String]) -> String {
     // Arguments of commands are in here.
     let items: Vec<_> = items.iter().map(|item| quoted(&secret::mask(item))).collect();
     format!("[{}]", items.join(", "))
+}
+
+fn models(models: &[Model]) -> String {
+    let models: Vec<_> = models.iter().map(|model| quoted(model.as_str())).collect();
+    format!("[{}]", models.join(", "))
 }
 
 /// A TOML basic string.

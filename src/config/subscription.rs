@@ -1,12 +1,14 @@
 //! `[[subscription]]`: a paid account with one credential.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::path::{self, Expansion};
 use super::problem::Findings;
 use super::reader::{Field, Placed, Section};
-use super::{keys, name, secret};
-use crate::domain::{CredentialRef, Provider, QuotaIdentity, SubscriptionName, SubscriptionType};
+use super::{command, keys, name, secret};
+use crate::domain::{CredentialRef, Provider, QuotaIdentity, SubscriptionName, SubscriptionType, Utilisation, Window};
+use crate::machine::policy::Terms;
 
 /// A paid account with one credential.
 #[derive(Debug, Clone)]
@@ -23,6 +25,8 @@ pub struct Subscription {
     pub agents_max: u32,
     /// What the provider counts against.
     pub quota: QuotaIdentity,
+    /// On what terms it is picked.
+    pub terms: Terms,
     /// Where the credential stands in the config.
     pub(super) credential_at: Range<usize>,
 }
@@ -32,12 +36,31 @@ pub(super) struct Draft {
     pub(super) name: Option<Placed<String>>,
     pub(super) provider: Option<String>,
     pub(super) subscription: Option<Subscription>,
+    pub(super) terms_at: TermsAt,
 }
 
-pub(super) const LATER: &[&str] = &["priority", "metered", "max_utilization", "reserve", "probe"];
+/// Where keys of its terms stand, if they do.
+#[derive(Debug, Default)]
+pub(super) struct TermsAt {
+    pub(super) priority: Option<Range<usize>>,
+    pub(super) metered: Option<Range<usize>>,
+    pub(super) models: Option<Range<usize>>,
+}
+
+pub(super) const LATER: &[&str] = &["probe"];
+impl Draft {
+    /// What is known of one that is whole.
+    pub(super) fn of(subscription: &Subscription) -> Self {
+        let name = Placed { value: subscription.name.as_str().to_owned(), at: 0..0 };
+        let provider = Some(subscription.provider.as_str().to_owned());
+        Self { name: Some(name), provider, subscription: Some(subscription.clone()), terms_at: TermsAt::default() }
+    }
+}
+
 /// Providers that a tool of this version has for its own.
 pub(super) const PROVIDERS: &[&str] = &["anthropic", "openai", "google"];
 const AGENTS_MAX: u32 = 8;
+const PRIORITY: u32 = 1;
 /// Refresh tokens are good once: of two agents on one login, one is soon without.
 const LOGIN_AGENTS_MAX: u32 = 1;
 const CREDENTIAL_EXAMPLE: &str = "{ file = \"/etc/switchman/credentials/NAME\" }, never the secret itself";
@@ -57,9 +80,10 @@ pub(super) fn read(mut section: Section<'_>, with: Expansion<'_>) -> Draft {
     if credential.is_absent() {
         section.missing("credential", "add credential = { file = \"/etc/switchman/credentials/NAME\" }");
     }
-    let credential = credential.and_then(|table| read_credential(table.value, with));
+    let credential = credential.and_then(|table| read_reference("credential", CREDENTIAL_EXAMPLE, table.value, with));
     let agents_max = section.number("agents_max", 1..=10_000);
     let quota = name::read(&mut section, "quota_identity", "\"org-1\"");
+    let (terms, terms_at) = read_terms(&mut section);
     let title = section.title.clone();
     section.finish(true);
 
@@ -88,11 +112,49 @@ pub(super) fn read(mut section: Section<'_>, with: Expansion<'_>) -> Draft {
             credential: credential.value,
             agents_max,
             quota: QuotaIdentity::new(quota.unwrap_or(name.value.clone())),
+            terms,
             credential_at: credential.at,
         }),
         _ => None,
     };
-    Draft { name, provider, subscription }
+    Draft { name, provider, subscription, terms_at }
+}
+
+fn read_terms(section: &mut Section<'_>) -> (Terms, TermsAt) {
+    let priority = section.number("priority", 0..=1_000);
+    let is_metered = section.flag("metered");
+    let is_reserve = section.flag("reserve");
+    let ceilings = section.section("max_utilization", &[], "{ five_hour = 90, weekly = 95 }", false);
+    let ceilings = ceilings.good().map(read_ceilings);
+    let models = section.texts("models", "[\"opus\"]").and_then(|models| name::models(&models, section.findings()));
+    let terms_at = TermsAt { priority: place(&priority), metered: place(&is_metered), models: place(&models) };
+    let terms = Terms {
+        priority: priority.unwrap_or(PRIORITY),
+        is_metered: is_metered.unwrap_or(false),
+        is_reserve: is_reserve.unwrap_or(false),
+        ceilings: ceilings.unwrap_or_default(),
+        models: models.unwrap_or(Vec::new()),
+    };
+    (terms, terms_at)
+}
+
+fn place<T>(field: &Field<T>) -> Option<Range<usize>> {
+    match field {
+        Field::Good(placed) => Some(placed.at.clone()),
+        Field::Absent | Field::Bad => None,
+    }
+}
+
+/// In percent of a window.
+fn read_ceilings(mut section: Section<'_>) -> BTreeMap<Window, Utilisation> {
+    let windows = [("five_hour", Window::FiveHour), ("weekly", Window::Weekly), ("model", Window::Model)];
+    let read = windows.map(|(key, window)| (window, section.number(key, 1..=100).good()));
+    section.finish(false);
+    let ceiling = |(window, percent): (Window, Option<u32>)| {
+        let percent = u16::try_from(percent?).ok()?;
+        Some((window, Utilisation(percent.saturating_mul(10))))
+    };
+    read.into_iter().filter_map(ceiling).collect()
 }
 
 /// A login is rewritten by the one tool that uses it, so its newest version has to be put back where it is kept.
@@ -121,11 +183,17 @@ fn read_provider(text: &Placed<String>, findings: &Findings) -> Option<String> {
     Some(provider)
 }
 
-fn read_credential(mut section: Section<'_>, with: Expansion<'_>) -> Option<CredentialRef> {
+/// Where a secret is; `called` is the key of the table.
+pub(super) fn read_reference(
+    called: &str,
+    example: &str,
+    mut section: Section<'_>,
+    with: Expansion<'_>,
+) -> Option<CredentialRef> {
     let findings = section.findings();
     let at = section.at.clone();
     let file = section.text("file", "\"/etc/switchman/credentials/NAME\"").and_then(|text| {
-        let path = path::read_file(&text, "credential.file", with, findings);
+        let path = path::read_file(&text, &format!("{called}.file"), with, findings);
         if path.is_none() {
             findings.hide(&text.at);
         }
@@ -133,35 +201,37 @@ fn read_credential(mut section: Section<'_>, with: Expansion<'_>) -> Option<Cred
     });
     let env = section.text("env", "\"NAME\"").and_then(|text| {
         let is_reference = name::is_variable(&text.value) && !secret::is_credential(&text.value);
-        reference(is_reference, &text, "credential.env", "name a variable: letters, digits, underscores", findings)
-            .map(CredentialRef::Env)
+        reference(
+            is_reference,
+            &text,
+            &format!("{called}.env"),
+            "name a variable: letters, digits, underscores",
+            findings,
+        )
+        .map(CredentialRef::Env)
     });
     let systemd = section.text("systemd", "\"NAME\"").and_then(|text| {
         let is_reference = name::is_plain(&text.value) && !secret::is_credential(&text.value);
-        reference(is_reference, &text, "credential.systemd", "name a credential of LoadCredential=", findings)
+        reference(is_reference, &text, &format!("{called}.systemd"), "name a credential of LoadCredential=", findings)
             .map(CredentialRef::Systemd)
     });
-    let command = section.texts("command", "[\"pass\", \"show\", \"max-a\"]").and_then(|argv| {
-        if argv.value.first().is_none_or(|program| program.value.is_empty()) {
-            findings.error(&argv.at, "`credential.command` has no program", "write [\"program\", \"argument\"]");
-            return None;
-        }
-        if argv.value.iter().any(|part| part.value.contains('\0')) {
-            findings.error(&argv.at, "`credential.command` contains a NUL character", "");
-            return None;
-        }
-        Some(CredentialRef::Command(argv.value.into_iter().map(|part| part.value).collect()))
-    });
+    let command =
+        command::read(&mut section, "command", &format!("{called}.command"), "[\"pass\", \"show\", \"max-a\"]")
+            .and_then(|command| Some(CredentialRef::Command(command::argv(command))));
     section.finish(true);
     let mut forms = [file, env, systemd, command].into_iter().filter(|form| !form.is_absent());
     match (forms.next(), forms.next()) {
         (Some(form), None) => form.good(),
         (None, _) => {
-            findings.error(&at, "`credential` refers to nothing", format!("write credential = {CREDENTIAL_EXAMPLE}"));
+            findings.error(&at, format!("`{called}` refers to nothing"), format!("write {called} = {example}"));
             None
         }
         (Some(_), Some(_)) => {
-            findings.error(&at, "`credential` has more than one reference", "keep one of file, env, systemd, command");
+            findings.error(
+                &at,
+                format!("`{called}` has more than one reference"),
+                "keep one of file, env, systemd, command",
+            );
             None
         }
     }

@@ -10,6 +10,11 @@ use crate::domain::{Apply, CredentialRef, Format, SubscriptionName, Tool};
 use crate::machine::policy::RuntimeKind;
 
 mod deliveries;
+mod discovery;
+mod hostile_labels;
+mod notifications;
+mod terms;
+mod turns;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 const MINIMAL: &str = r#"
@@ -61,6 +66,10 @@ fn a_minimal_config_has_the_defaults_of_the_contract() {
     assert_eq!(policy.runtime, RuntimeKind::Container);
     assert_eq!(policy.subscriptions, [SubscriptionName::new("a")]);
     assert_eq!(policy.call_timeout, config.docker.timeout);
+    assert_eq!(
+        (policy.turns.sessions_max, policy.turns.lease.as_secs(), policy.turns.cancel_ack.as_secs()),
+        (3, 60, 10)
+    );
     assert!(config.policy(&AgentName::new("nobody")).is_none());
     assert_eq!(config.subscription_policies()[0].quota.as_str(), "a");
 }
@@ -109,7 +118,8 @@ fn the_resolved_config_reads_back_as_itself_and_holds_no_secret() {
         events = ["banned", "engine", "switch"]
     "#;
     let config = good(text);
-    assert!(config.notify[0].webhook.url().ends_with("/CANARY"));
+    let NotifyTarget::Webhook { address, .. } = &config.notify[0].target else { panic!("{:?}", config.notify) };
+    assert!(address.url().ends_with("/CANARY"));
     let resolved = config.resolved();
     assert!(!resolved.contains("CANARY") && !format!("{config:?}").contains("CANARY"), "{resolved}");
     assert_eq!(good(&resolved).resolved(), resolved);
@@ -154,14 +164,36 @@ fn every_check_has_a_case() {
         ),
         ("[docker]\nhost = \"ssh://me@host\"", "`host` in [docker] is not an address of an engine | ssh and TLS"),
         ("[docker]\ntimeout = 30", "`timeout` in [docker] is a whole number, a string is expected"),
-        ("[docker]\ndiscover = true", "unknown key `discover` in [docker] | not in this version"),
+        ("[docker]\ndiscover = \"yes\"", "`discover` in [docker] is a string, true or false is expected"),
+        ("[docker]\ndiscover = { below = \"/srv\" }", "unknown key `below` in `discover` of [docker]"),
+        ("[docker]\ndiscover = { delivery_below = [\"srv\"] }", "`delivery_below` is not an absolute path"),
+        ("[docker]\ndiscover = { delivery_below = [\"/srv/../etc\"] }", "`delivery_below` goes up with `..`"),
         ("[switching]\nenabled = \"yes\"", "`enabled` in [switching] is a string, true or false is expected"),
-        (
-            "[switching]\nstrategy = \"headroom\"",
-            "strategy \"headroom\" is not in this version | this version has only",
-        ),
+        ("[switching]\nstrategy = \"headrom\"", "unknown strategy \"headrom\" | did you mean \"headroom\"?"),
         ("[switching]\nstrategy = \"fastest\"", "unknown strategy \"fastest\" | one of least_assigned"),
-        ("[switching]\nramp = \"5s\"", "unknown key `ramp` in [switching] | not in this version"),
+        ("[switching]\nramp = \"2h\"", "`ramp` in [switching] is \"2h\", out of its bounds"),
+        ("[switching]\nsplay = 5", "`splay` in [switching] is a whole number, a string is expected"),
+        ("[switching]\nreading_max_age = \"1s\"", "`reading_max_age` in [switching] is \"1s\", out of its bounds"),
+        ("[switching]\nproactive = true", "`proactive` in [switching] is true or false, a table is expected | write"),
+        ("[switching]\nproactive = { better_by = 0 }", "`better_by` in `proactive` of [switching] is 0, out of its"),
+        ("[switching]\nproactive = { dwell = \"8d\" }", "`dwell` in `proactive` of [switching] is \"8d\", out of its"),
+        (
+            "[switching]\nreading_max_age = \"1h\"\nproactive = { reading_max_age = \"30m\" }",
+            "`reading_max_age` stands in [switching] and in `proactive` | keep the one in [switching]",
+        ),
+        ("[switching]\nfailback = \"idl\"", "unknown failback \"idl\" | did you mean \"idle\"?"),
+        ("[switching]\nmetered = { switches = 0 }", "`switches` in `metered` of [switching] is 0, out of its bounds"),
+        ("[switching]\nmetered = { per = \"8d\" }", "`per` in `metered` of [switching] is \"8d\", out of its bounds"),
+        ("[switching]\nmetered = true", "`metered` in [switching] is true or false, a table is expected | write"),
+        ("ramp = \"5s\"", "unknown key `ramp` in the top level | `ramp` belongs into [switching]"),
+        (
+            "[switching]\nbetter_by = 15",
+            "unknown key `better_by` in [switching] | `better_by` belongs into `proactive`",
+        ),
+        (
+            "[switching]\npriority = 1",
+            "unknown key `priority` in [switching] | `priority` belongs into [[subscription]]",
+        ),
         ("[switching]\ncooldown = \"-2h\"", "`cooldown` in [switching] \"-2h\" is negative"),
         ("[switching]\ncooldown = \"0s\"", "`cooldown` in [switching] is \"0s\", out of its bounds"),
         ("[switching]\ncooldown = \"2 h\"", "`cooldown` in [switching] \"2 h\" has the unknown unit"),
@@ -178,11 +210,14 @@ fn every_check_has_a_case() {
         ),
         ("[agent_defaults]\ncontainer = \"x\"", "`container` in [agent_defaults] would be the same for every agent"),
         ("[agent_defaults]\ndrain = \"25h\"", "`drain` in [agent_defaults] is \"25h\", out of its bounds"),
-        ("[agent_defaults]\nmodels = [\"opus\"]", "unknown key `models` in [agent_defaults] | not in this version"),
+        ("[agent_defaults]\nmodels = [\"o pus\"]", "\"o pus\" is not the name of a model | as the tool names it"),
+        (
+            "[agent_defaults]\nmodels = \"opus\"",
+            "`models` in [agent_defaults] is a string, a list of strings is expected",
+        ),
         ("[[rule]]\nx = 1", "unknown key `rule` in the top level | not in this version"),
         ("[notify]\nwebhook = \"https://x\"", "`notify` is one table, a list of tables is expected"),
         ("[[notify]]\nwebhook = \"ftp://x\"", "`webhook` is not an http or https address"),
-        ("[[notify]]\nntfy = \"https://x\"", "[[notify]] has no `webhook`"),
         (
             "[[notify]]\nwebhook = \"https://x\"\nevents = [\"swich\"]",
             "unknown event \"swich\" | did you mean \"switch\"?",
@@ -226,7 +261,7 @@ fn every_check_of_an_agent_has_a_case() {
         (web.replace("container = \"web\"\n", ""), "[[agent]] \"web\" has no `container` or `process`"),
         (
             web.replace("container = \"web\"", "container = \"web-*\""),
-            "`container` \"web-*\" stands for several containers",
+            "`name` would be the same for every container that the pattern matches",
         ),
         (
             web.replace("container = \"web\"", "container = \"/web\""),
@@ -254,7 +289,7 @@ fn every_check_of_an_agent_has_a_case() {
             "[[agent]] \"web\" has no `subscriptions`, and aider has no provider of its own",
         ),
         (format!("{web}stop_grace = \"2h\""), "`stop_grace` in [[agent]] \"web\" is \"2h\", out of its bounds"),
-        (format!("{web}turns = {{}}"), "unknown key `turns` in [[agent]] \"web\""),
+        (format!("{web}text = \"off\""), "unknown key `text` in [[agent]] \"web\""),
         (web.replace("container = \"web\"", "process = { command = [] }"), "`process.command` has no program"),
         (
             web.replace("container = \"web\"", "process = { command = [\"x\"], dir = \"y\" }"),
@@ -309,7 +344,23 @@ fn every_check_of_a_subscription_has_a_case() {
         ),
         (subscription.replace("env = \"A\"", ""), "`credential` refers to nothing"),
         (format!("{subscription}agents_max = 0"), "`agents_max` in [[subscription]] \"s\" is 0, out of its bounds"),
-        (format!("{subscription}priority = 1"), "unknown key `priority` in [[subscription]] \"s\""),
+        (format!("{subscription}priority = 1001"), "`priority` in [[subscription]] \"s\" is 1001, out of its bounds"),
+        (format!("{subscription}metered = 1"), "`metered` in [[subscription]] \"s\" is a whole number"),
+        (format!("{subscription}reserve = \"yes\""), "`reserve` in [[subscription]] \"s\" is a string"),
+        (
+            format!("{subscription}max_utilization = 90"),
+            "`max_utilization` in [[subscription]] \"s\" is a whole number",
+        ),
+        (
+            format!("{subscription}max_utilization = {{ weekly = 0 }}"),
+            "`weekly` in `max_utilization` of [[subscription]] \"s\" is 0, out of its bounds",
+        ),
+        (
+            format!("{subscription}max_utilization = {{ five_hours = 90 }}"),
+            "unknown key `five_hours` in `max_utilization` of [[subscription]] \"s\"",
+        ),
+        (format!("{subscription}models = [\"o pus\"]"), "\"o pus\" is not the name of a model"),
+        (format!("{subscription}models = [7]"), "`models` in [[subscription]] \"s\" is a whole number"),
         (format!("{subscription}note = \"CANARY\""), "unknown key `note` in [[subscription]] \"s\""),
     ];
     for (subscriptions, expected) in cases {

@@ -52,6 +52,19 @@ name!(
     /// The idempotency key that a reporter chose for its report.
     ReportId
 );
+name!(
+    /// What at most one turn at a time may run in: a name, or two whose order does not matter.
+    SessionName
+);
+name!(
+    /// The idempotency key that a caller chose for beginning a turn.
+    TurnKey
+);
+
+/// A number as `Display` writes it: without a sign and without zeros in front, so that everything has one id.
+fn number_of(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
 
 /// A recorded failure: the agent's name and a number that only grows within the agent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +81,7 @@ impl FailureId {
     pub fn parse(text: &str) -> Option<Self> {
         let (agent, number) = text.rsplit_once("-f")?;
         (!agent.is_empty()).then_some(())?;
-        Some(Self { agent: AgentName::new(agent), number: number.parse().ok()? })
+        Some(Self { agent: AgentName::new(agent), number: number_of(number)? })
     }
 }
 
@@ -94,13 +107,38 @@ impl IntentId {
     pub fn parse(text: &str) -> Option<Self> {
         let (agent, number) = text.rsplit_once("-s")?;
         (!agent.is_empty()).then_some(())?;
-        Some(Self { agent: AgentName::new(agent), number: number.parse().ok()? })
+        Some(Self { agent: AgentName::new(agent), number: number_of(number)? })
     }
 }
 
 impl std::fmt::Display for IntentId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-s{}", self.agent, self.number)
+    }
+}
+
+/// A turn: the agent's name and a number that only grows within the agent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TurnId {
+    /// The agent that is talked to.
+    pub agent: AgentName,
+    /// Its n-th turn, from 1.
+    pub number: u64,
+}
+
+impl TurnId {
+    /// Reads the form that `Display` writes; `None` if it is not of that form.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (agent, number) = text.rsplit_once("-t")?;
+        (!agent.is_empty()).then_some(())?;
+        Some(Self { agent: AgentName::new(agent), number: number_of(number)? })
+    }
+}
+
+impl std::fmt::Display for TurnId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-t{}", self.agent, self.number)
     }
 }
 
@@ -117,5 +155,15 @@ mod tests {
         let id = FailureId { agent: AgentName::new("web-f1"), number: 12 };
         assert_eq!(FailureId::parse(&id.to_string()), Some(id));
         assert_eq!(FailureId::parse("-f1"), None);
+    }
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        for number in ["", "01", "+1", "-1", " 1", "1 ", "1.0", "18446744073709551616"] {
+            assert_eq!(TurnId::parse(&format!("web-t{number}")), None, "{number:?}");
+            assert_eq!(IntentId::parse(&format!("web-s{number}")), None, "{number:?}");
+            assert_eq!(FailureId::parse(&format!("web-f{number}")), None, "{number:?}");
+        }
+        assert_eq!(TurnId::parse("web-t0").map(|id| id.number), Some(0));
     }
 }

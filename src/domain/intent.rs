@@ -10,6 +10,8 @@ words! {
         Switch = "switch",
         /// Give an agent the changed credential of the subscription it runs on: a new generation and one restart.
         Rollover = "rollover",
+        /// End the work of a turn whose holder is lost or does not stop: the same generation, at most one restart.
+        Fence = "fence",
         /// Bring an agent up on the subscription it has: the first assignment, or a process agent's start
         /// together with the daemon.
         Recover = "recover",
@@ -25,12 +27,56 @@ words! {
         Operator = "operator",
         /// A cooldown that ended while the agent was exhausted.
         Wake = "wake",
+        /// The subscription it ran on is nearly used up, and another one is not.
+        Proactive = "proactive",
+        /// A subscription that is preferred serves again.
+        Failback = "failback",
         /// An operator's pin to another subscription.
         Pin = "pin",
+        /// A turn: to be begun on a subscription that can serve, or to be ended.
+        Turn = "turn",
         /// The credential of its subscription has changed.
         Rollover = "rollover",
         /// The daemon's own start.
         Recovery = "recovery",
+        /// A changed config, which does not allow what it ran on.
+        Reload = "reload",
+    }
+}
+
+impl CauseBy {
+    /// Whether nobody asked for it: then budgets, halts and the order of re-admission hold.
+    #[must_use]
+    pub const fn is_automatic(self) -> bool {
+        match self {
+            Self::Failure | Self::Wake | Self::Turn | Self::Proactive | Self::Failback | Self::Reload => true,
+            Self::Operator | Self::Pin | Self::Rollover | Self::Recovery => false,
+        }
+    }
+
+    /// Whether a switch for it counts against the budget of its agent. What a person did to the config does not.
+    #[must_use]
+    pub const fn is_budgeted(self) -> bool {
+        match self {
+            Self::Failure | Self::Wake | Self::Turn | Self::Proactive | Self::Failback => true,
+            Self::Operator | Self::Pin | Self::Rollover | Self::Recovery | Self::Reload => false,
+        }
+    }
+
+    /// Whether a person asked for it.
+    #[must_use]
+    pub const fn is_by_operator(self) -> bool {
+        match self {
+            Self::Operator | Self::Pin => true,
+            Self::Failure
+            | Self::Wake
+            | Self::Turn
+            | Self::Proactive
+            | Self::Failback
+            | Self::Reload
+            | Self::Rollover
+            | Self::Recovery => false,
+        }
     }
 }
 

@@ -4,12 +4,13 @@
 //! transaction or none of them; the log and the notifications say what the changes say, after the commit.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::words::words;
 use super::{
-    AgentName, Answer, Assignment, Cause, Cooldown, CooldownKey, FailureId, FailureKind, Fingerprint, Generation,
-    Instance, IntentId, IntentOutcome, LogPosition, Model, Origin, Outcome, Plan, Report, ReportId, Reporter, Stamp,
-    SubscriptionName, Wall, Window,
+    AgentName, Answer, Assignment, Cause, Cooldown, CooldownKey, FailureId, FailureKind, Fingerprint, Generation, Halt,
+    Instance, IntentId, IntentOutcome, LogPosition, Model, Origin, Outcome, Plan, Reading, Report, ReportId, Reporter,
+    SessionRecord, Stamp, SubscriptionName, Turn, TurnEnded, TurnId, TurnsRecord, Wall, Window,
 };
 
 /// One row to write.
@@ -67,6 +68,30 @@ pub enum Change {
     LogRead(AgentName, LogPosition),
     /// The credential that a subscription has now.
     CredentialSeen(SubscriptionName, Fingerprint),
+    /// What was read of a window; replaces the row of the same window and the same word.
+    ReadingTaken(Reading),
+    /// Nothing is switched by itself from now on.
+    Halted(Halt),
+    /// A person has seen it, and automatic switching goes on.
+    HaltLifted(Wall),
+    /// A turn was granted.
+    TurnBegun {
+        /// The turn.
+        turn: Box<Turn>,
+        /// How long its caller had waited.
+        waited: Duration,
+    },
+    /// What is known of a turn has changed; replaces the row.
+    TurnChanged(Box<Turn>),
+    /// A turn has ended.
+    TurnEnded {
+        /// The turn, as it was.
+        turn: Box<Turn>,
+        /// How it ended.
+        ended: TurnEnded,
+    },
+    /// What is to be remembered of a session; replaces the row, which is the newest of the agent from now on.
+    SessionSaved(AgentName, SessionRecord),
 }
 
 /// A recorded failure.
@@ -88,6 +113,8 @@ pub struct FailureRecord {
     pub subscription: Option<SubscriptionName>,
     /// The generation it ran in, if that is known.
     pub generation: Option<Generation>,
+    /// The turn that it names.
+    pub turn: Option<TurnId>,
     /// The model it is about.
     pub model: Option<Model>,
     /// The window that is used up.
@@ -120,6 +147,7 @@ impl FailureRecord {
             kind: self.kind,
             subscription: self.subscription,
             generation: self.generation,
+            turn: self.turn,
             model: self.model,
             window: self.window,
             reset_at: self.reset_at,
@@ -153,6 +181,8 @@ pub struct Intent {
     pub observed_at: Wall,
     /// When it was opened.
     pub started_at: Wall,
+    /// The turn whose work it ends, if it is a fence.
+    pub turn: Option<TurnId>,
 }
 
 /// How an intent ended.
@@ -201,6 +231,9 @@ words! {
         ApplyFailed = "apply_failed",
         /// The agent's own actor failed too often.
         Crashed = "crashed",
+        /// Two logins in a row were refused that nobody else finds refused: a key in the agent's own environment or
+        /// files seems to win over what it is given.
+        CredentialShadowed = "credential_shadowed",
     }
 }
 
@@ -329,6 +362,8 @@ pub struct OpenIntent {
     pub intent: Intent,
     /// Present once the credential was delivered: when, and the life that had to end.
     pub delivered: Option<(Wall, Option<Instance>)>,
+    /// Turns that it has cut off so far.
+    pub cut_off: u32,
 }
 
 /// Everything durable about an agent.
@@ -349,6 +384,8 @@ pub struct AgentRecord {
     pub deferred: Vec<Deferred>,
     /// The newest intent that has ended.
     pub last: Option<IntentRecord>,
+    /// Its turns.
+    pub turns: TurnsRecord,
 }
 
 impl AgentRecord {
@@ -362,17 +399,33 @@ impl AgentRecord {
 
 words! {
     /// What a notification is about.
-    pub enum NotifyEvent ("notification event") {
+    pub enum NotifyEvent ("event") {
         /// An agent was moved.
         Switch = "switch",
         /// An agent has nobody to move to.
         Exhausted = "exhausted",
         /// An agent waits for a person.
         Parked = "parked",
-        /// An agent that was exhausted works again.
+        /// A trouble that was told is over.
         Recovered = "recovered",
-        /// An agent has used up its switches.
+        /// An agent has used up its switches, or its fences.
         Braked = "braked",
+        /// A provider has disabled an account.
+        Banned = "banned",
+        /// The engine is lost, or back.
+        Engine = "engine",
+        /// An agent that was exhausted goes on.
+        Woken = "woken",
+        /// The login of a subscription ends soon.
+        LoginExpiring = "login_expiring",
+        /// Automatic switching was halted.
+        Halted = "halted",
+        /// Automatic switching goes on.
+        Resumed = "resumed",
+        /// A turn was begun.
+        TurnBegun = "turn_begun",
+        /// The work of a turn had to be ended.
+        Fenced = "fenced",
     }
 }
 
@@ -385,14 +438,37 @@ pub struct Notification {
     pub event: NotifyEvent,
     /// When it happened.
     pub at: Wall,
-    /// Whom it is about.
-    pub agent: AgentName,
-    /// Where the agent is now or was last.
+    /// Whom it is about; `None` if it is about no single agent.
+    pub agent: Option<AgentName>,
+    /// Where the agent is now or was last; without an agent, the subscription it is about.
     pub subscription: Option<SubscriptionName>,
     /// Its generation.
     pub generation: Option<Generation>,
     /// The intent behind it.
     pub intent: Option<IntentId>,
-    /// One sentence for people.
+    /// What happened and what was done about it, in a sentence or two for people.
     pub text: String,
+    /// What a person should do; `None` if nothing.
+    pub action: Option<String>,
+    /// Whether it says that the trouble it names is over. Events that can say nothing else need not say so.
+    pub is_over: bool,
+}
+
+impl Notification {
+    /// One about nothing in particular yet: who it is about, and what a person should do, are filled in by whoever knows.
+    #[must_use]
+    pub fn new(event: NotifyEvent, id: String, at: Wall, text: String) -> Self {
+        Self {
+            id,
+            event,
+            at,
+            agent: None,
+            subscription: None,
+            generation: None,
+            intent: None,
+            text,
+            action: None,
+            is_over: false,
+        }
+    }
 }

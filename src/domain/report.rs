@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::words::words;
 use super::{
     AgentName, FailureId, FailureKind, Generation, Instance, IntentId, IntentOutcome, LogPosition, Model, ReportId,
-    SubscriptionName, Wall, Window,
+    SubscriptionName, TurnId, Wall, Window,
 };
 
 words! {
@@ -41,6 +41,8 @@ pub struct Report {
     pub subscription: Option<SubscriptionName>,
     /// The generation it says it ran in.
     pub generation: Option<Generation>,
+    /// The turn it says it was. Whose failure it is then is known best: its generation is the turn's.
+    pub turn: Option<TurnId>,
     /// The model it is about.
     pub model: Option<Model>,
     /// The window that is used up.

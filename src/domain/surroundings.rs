@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Fingerprint;
+use super::{Fingerprint, Wall};
 
 /// What can keep a delivered credential from being used, as the engine shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Surroundings {
     pub variables: Vec<String>,
     /// Which paths of this machine are seen inside.
     pub mounts: Vec<Mount>,
+    /// When the present life began, by the engine's clock.
+    pub began_at: Option<Wall>,
     /// How long the container is given to end, if that is configured in it.
     pub stop_timeout: Option<Duration>,
     /// The state directory of the daemon that the container's label names, if it has one.
@@ -25,6 +27,14 @@ pub struct Mount {
     pub source: PathBuf,
     /// The path in the container.
     pub destination: PathBuf,
+}
+
+impl Facts {
+    /// When the life that was seen began, where that can be seen.
+    #[must_use]
+    pub fn began_at(&self) -> Option<Wall> {
+        self.surroundings.as_ref().and_then(|around| around.began_at)
+    }
 }
 
 /// How an agent's file is seen from inside its container.

@@ -10,11 +10,11 @@
 //! Tests: below, with canaries; plausibility in `domain::credential`.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -40,7 +40,7 @@ pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Reads the credentials that a config refers to.
 pub struct Credentials {
-    references: BTreeMap<SubscriptionName, (CredentialRef, SubscriptionType)>,
+    references: RwLock<References>,
     env: Environment,
     systemd: Option<PathBuf>,
     clock: Arc<dyn Clock>,
@@ -48,9 +48,20 @@ pub struct Credentials {
     putting_back: Arc<Mutex<()>>,
 }
 
+/// Where the credential of each subscription comes from.
+type References = BTreeMap<SubscriptionName, Reference>;
+
+#[derive(Clone, PartialEq, Eq)]
+struct Reference {
+    from: CredentialRef,
+    kind: SubscriptionType,
+    /// The subscription is in the config no more. An agent may still have a login of it, which belongs back there.
+    is_retired: bool,
+}
+
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("subscriptions", &self.references.keys()).finish_non_exhaustive()
+        f.debug_struct("Credentials").field("subscriptions", &self.lock().keys()).finish_non_exhaustive()
     }
 }
 
@@ -63,8 +74,38 @@ impl Credentials {
         systemd: Option<PathBuf>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let references = references.into_iter().map(|(name, reference, kind)| (name, (reference, kind)));
-        Self { references: references.collect(), env, systemd, clock, putting_back: Arc::default() }
+        Self { references: RwLock::new(named(references)), env, systemd, clock, putting_back: Arc::default() }
+    }
+
+    /// From now on credentials come from here. A login of a subscription that has gone is still put back where it was
+    /// kept, as long as there is such a file. Gives the subscriptions whose credential comes from somewhere else.
+    pub fn refer_to(
+        &self,
+        references: impl IntoIterator<Item = (SubscriptionName, CredentialRef, SubscriptionType)>,
+    ) -> Vec<SubscriptionName> {
+        let new = named(references);
+        let mut all = self.references.write().unwrap_or_else(PoisonError::into_inner);
+        let differs = |name: &&SubscriptionName| all.get(*name).is_some_and(|old| Some(old) != new.get(*name));
+        let changed = new.keys().filter(differs).cloned().collect();
+        for (name, reference) in all.iter_mut() {
+            if let Some(new) = new.get(name) {
+                reference.clone_from(new);
+            } else {
+                reference.is_retired = true;
+            }
+        }
+        all.extend(new);
+        changed
+    }
+
+    fn lock(&self) -> std::sync::RwLockReadGuard<'_, References> {
+        self.references.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a subscription's credential comes from, or came from.
+    fn reference(&self, subscription: &SubscriptionName) -> Result<Reference, CredentialError> {
+        let known = self.lock().get(subscription).cloned();
+        known.ok_or_else(|| CredentialError::NoSuchSubscription(subscription.clone()))
     }
 
     async fn content(&self, reference: &CredentialRef) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -88,6 +129,10 @@ impl Credentials {
     }
 }
 
+fn named(references: impl IntoIterator<Item = (SubscriptionName, CredentialRef, SubscriptionType)>) -> References {
+    references.into_iter().map(|(name, from, kind)| (name, Reference { from, kind, is_retired: false })).collect()
+}
+
 impl Credentials {
     async fn login(&self, reference: &CredentialRef, name: &SubscriptionName) -> Result<Credential, Failure> {
         let CredentialRef::File(path) = reference else {
@@ -106,13 +151,12 @@ impl Credentials {
 impl CredentialSource for Credentials {
     fn read<'a>(&'a self, subscription: &'a SubscriptionName) -> Pending<'a, Result<Credential, CredentialError>> {
         Box::pin(async move {
-            let Some((reference, kind)) = self.references.get(subscription) else {
-                return Err(CredentialError::NoSuchSubscription(subscription.clone()));
-            };
+            // Also one that has gone: whoever is just being started on it is started on it (G6).
+            let Reference { from: reference, kind, .. } = self.reference(subscription)?;
             let read = match kind {
-                SubscriptionType::Login => self.login(reference, subscription).await,
+                SubscriptionType::Login => self.login(&reference, subscription).await,
                 SubscriptionType::SetupToken | SubscriptionType::ApiKey => {
-                    self.content(reference).await.and_then(|content| plausible(&content, *kind))
+                    self.content(&reference).await.and_then(|content| plausible(&content, kind))
                 }
             };
             read.map_err(|failure| {
@@ -131,13 +175,15 @@ impl CredentialSource for Credentials {
         login: &'a Login,
     ) -> Pending<'a, Result<TakenBack, CredentialError>> {
         Box::pin(async move {
-            let Some((reference, kind)) = self.references.get(subscription) else {
-                return Err(CredentialError::NoSuchSubscription(subscription.clone()));
-            };
-            let (CredentialRef::File(path), SubscriptionType::Login) = (reference, kind) else {
+            let Reference { from: reference, kind, is_retired } = self.reference(subscription)?;
+            let (CredentialRef::File(path), SubscriptionType::Login) = (&reference, kind) else {
                 // Only people change a static credential.
                 return Ok(TakenBack::NotNewer);
             };
+            // Whoever took both the subscription and its file away wants neither kept.
+            if is_retired && std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                return Ok(TakenBack::NotNewer);
+            }
             let (path, login, putting_back) = (path.clone(), login.clone(), Arc::clone(&self.putting_back));
             let put = tokio::task::spawn_blocking(move || {
                 let _one_at_a_time = putting_back.lock().unwrap_or_else(PoisonError::into_inner);
@@ -384,6 +430,39 @@ mod tests {
             .await
             .unwrap_err();
         assert!(matches!(err, CredentialError::NoSuchSubscription(name) if name == stranger));
+    }
+
+    #[tokio::test]
+    async fn what_a_changed_config_refers_to_is_read_from_there_and_a_login_that_has_gone_is_still_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let login = |refresh: &str, day: u32| {
+            let tokens = format!(r#"{{"refresh_token": "CANARY-{refresh}", "account_id": "one"}}"#);
+            format!(r#"{{"tokens": {tokens}, "last_refresh": "2026-01-{day:02}T00:00:00Z"}}"#)
+        };
+        let kept = root.join("kept");
+        std::fs::write(&kept, login("1", 1)).unwrap();
+        std::fs::set_permissions(&kept, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let (a, b) = (SubscriptionName::new("a"), SubscriptionName::new("b"));
+        let of_a = |kind| (a.clone(), CredentialRef::Env("SET".to_owned()), kind);
+        let of_b = || (b.clone(), CredentialRef::File(kept.clone()), SubscriptionType::Login);
+        let credentials = credentials(CredentialRef::Env("EMPTY".to_owned()), None, TestClock::default());
+        assert!(credentials.read(&a).await.is_err());
+        assert_eq!(credentials.refer_to([of_a(SubscriptionType::SetupToken), of_b()]), std::slice::from_ref(&a));
+        assert!(credentials.read(&a).await.is_ok() && credentials.read(&b).await.is_ok());
+        assert!(credentials.refer_to([of_a(SubscriptionType::SetupToken), of_b()]).is_empty());
+
+        // Gone, and an agent has a newer one: it would be the only one.
+        assert!(credentials.refer_to([of_a(SubscriptionType::SetupToken)]).is_empty());
+        let agents = Login { document: SecretString::from(login("2", 2)), written_at: Wall(1_800_000_000_000) };
+        assert_eq!(credentials.take_back(&b, &agents).await.unwrap(), TakenBack::Newer);
+        assert!(std::fs::read_to_string(&kept).unwrap().contains("CANARY-2"));
+        // With its file it is gone for good, and holds up nobody.
+        std::fs::remove_file(&kept).unwrap();
+        assert_eq!(credentials.take_back(&b, &agents).await.unwrap(), TakenBack::NotNewer);
+        // Back in the config it has to be there.
+        assert_eq!(credentials.refer_to([of_a(SubscriptionType::SetupToken), of_b()]), std::slice::from_ref(&b));
+        assert!(credentials.take_back(&b, &agents).await.is_err());
     }
 
     #[tokio::test]

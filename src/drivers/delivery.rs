@@ -99,7 +99,7 @@ enum Looked {
 
 /// Delivers into files.
 pub struct FileDelivery {
-    places: BTreeMap<AgentName, Option<Arc<Mutex<Place>>>>,
+    places: Mutex<BTreeMap<AgentName, Option<Arc<Mutex<Place>>>>>,
     owner: String,
     clock: Arc<dyn Clock>,
 }
@@ -108,11 +108,18 @@ impl FileDelivery {
     /// Delivers to these agents. `owner` names this daemon's state directory in every sidecar.
     #[must_use]
     pub fn new(targets: BTreeMap<AgentName, Target>, owner: String, clock: Arc<dyn Clock>) -> Self {
-        let place = |target| match target {
-            Target::File(file) => Some(Arc::new(Mutex::new(Place::new(file)))),
-            Target::NotAFile => None,
+        let places = targets.into_iter().map(|(agent, target)| (agent, new_place(target))).collect();
+        Self { places: Mutex::new(places), owner, clock }
+    }
+
+    /// From now on the agent's credential goes there; with `None` it is none of ours. What lies in the old place is left
+    /// alone.
+    pub fn place(&self, agent: &AgentName, target: Option<Target>) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        match target {
+            Some(target) => places.insert(agent.clone(), new_place(target)),
+            None => places.remove(agent),
         };
-        Self { places: targets.into_iter().map(|(agent, target)| (agent, place(target))).collect(), owner, clock }
     }
 
     /// What the sidecar beside an agent's credential says; `None` if there is none that can be read. One that
@@ -134,7 +141,8 @@ impl FileDelivery {
         work: impl FnOnce(&Place) -> Result<T, DeliveryError> + Send + 'static,
     ) -> Result<Option<T>, DeliveryError> {
         let unfit = |why: &str| DeliveryError::Unfit { path: format!("agent \"{agent}\""), why: why.to_owned() };
-        let Some(place) = self.places.get(agent).ok_or_else(|| unfit("it is not in the config"))?.clone() else {
+        let place = self.places.lock().unwrap_or_else(PoisonError::into_inner).get(agent).cloned();
+        let Some(place) = place.ok_or_else(|| unfit("it is not in the config"))? else {
             return Ok(None);
         };
         let done = tokio::task::spawn_blocking(move || {
@@ -148,6 +156,13 @@ impl FileDelivery {
                 why: "the work on it was cut off".to_owned(),
             }),
         }
+    }
+}
+
+fn new_place(target: Target) -> Option<Arc<Mutex<Place>>> {
+    match target {
+        Target::File(file) => Some(Arc::new(Mutex::new(Place::new(file)))),
+        Target::NotAFile => None,
     }
 }
 

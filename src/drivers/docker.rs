@@ -28,10 +28,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::query_parameters::RestartContainerOptionsBuilder;
+use tokio::sync::watch;
 
 mod calls;
 mod client;
 mod container;
+pub mod discovery;
 mod events;
 pub mod logs;
 mod news;
@@ -54,10 +56,26 @@ use crate::telemetry::Telemetry;
 /// What the engine gives a container to end by itself if neither it nor the order says otherwise.
 const ENGINE_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The container of each agent, by name.
+type Containers = Arc<BTreeMap<AgentName, String>>;
+
+/// Takes note of an agent's container; says whether that is news.
+fn place(all: &mut Containers, agent: &AgentName, container: Option<String>) -> bool {
+    if all.get(agent) == container.as_ref() {
+        return false;
+    }
+    let all = Arc::make_mut(all);
+    match container {
+        Some(container) => all.insert(agent.clone(), container),
+        None => all.remove(agent),
+    };
+    true
+}
+
 /// Agents that are containers of one engine.
 pub struct DockerRuntime {
     engine: Engine,
-    containers: BTreeMap<AgentName, String>,
+    containers: watch::Sender<Containers>,
     call_timeout: Duration,
     clock: Arc<dyn Clock>,
     follower: tokio::sync::Mutex<Follower>,
@@ -76,7 +94,7 @@ impl DockerRuntime {
     ) -> Self {
         Self {
             engine: Engine::new(host),
-            containers,
+            containers: watch::channel(Arc::new(containers)).0,
             call_timeout,
             clock,
             follower: tokio::sync::Mutex::new(Follower::default()),
@@ -115,20 +133,25 @@ impl DockerRuntime {
     /// Whether this agent is one of these containers.
     #[must_use]
     pub fn knows(&self, agent: &AgentName) -> bool {
-        self.containers.contains_key(agent)
+        self.containers.borrow().contains_key(agent)
+    }
+
+    /// From now on this is the agent's container; with `None` it has none here. The container itself is left alone.
+    pub fn place(&self, agent: &AgentName, container: Option<String>) {
+        self.containers.send_if_modified(|all| place(all, agent, container));
     }
 
     async fn inspect(&self, agent: &AgentName, deadline: Duration) -> Result<Container, RuntimeError> {
         const CALL: &str = "inspect";
-        let name = self.containers.get(agent).ok_or_else(|| RuntimeError::Missing(agent.clone()))?;
-        if !may_be_a_name(name) {
+        let name = self.containers.borrow().get(agent).cloned().ok_or_else(|| RuntimeError::Missing(agent.clone()))?;
+        if !may_be_a_name(&name) {
             let why = format!("\"{name}\" cannot be the name of a container; letters, digits, _ . and - can");
             return Err(RuntimeError::Refused { call: CALL, why });
         }
         let client = self.engine.client()?;
-        let found = self.call(CALL, agent, deadline, client.inspect_container(name, None)).await?;
+        let found = self.call(CALL, agent, deadline, client.inspect_container(&name, None)).await?;
         // The engine also finds a container by the beginning of its id: that one was not meant.
-        if found.name.as_deref().map(|full| full.trim_start_matches('/')) != Some(name) {
+        if found.name.as_deref().map(|full| full.trim_start_matches('/')) != Some(name.as_str()) {
             return Err(RuntimeError::Missing(agent.clone()));
         }
         Container::read(found)
@@ -216,8 +239,18 @@ impl Runtime for DockerRuntime {
 
     fn next_event(&self) -> Pending<'_, RuntimeEvent> {
         Box::pin(async move {
+            let mut containers = self.containers.subscribe();
             let mut follower = self.follower.lock().await;
-            follower.next(self).await
+            loop {
+                // Without a container no engine is needed. The sender is ours, so it cannot be gone.
+                let _some = containers.wait_for(|all| !all.is_empty()).await.is_ok();
+                tokio::select! {
+                    event = follower.next(self) => return event,
+                    _ = containers.wait_for(|all| all.is_empty()) => if std::mem::take(&mut *follower).has_told_loss() {
+                        return RuntimeEvent::EngineBack;
+                    },
+                }
+            }
         })
     }
 

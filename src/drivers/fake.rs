@@ -4,6 +4,7 @@
 
 pub mod clock;
 mod delivered;
+pub mod discovery;
 pub mod fault;
 pub mod logs;
 pub mod runtime;

@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -111,7 +111,7 @@ pub struct ProcessSettings {
 
 /// Agents that are children of this process. Needs a tokio runtime to be used in.
 pub struct ProcessRuntime {
-    agents: BTreeMap<AgentName, Slot>,
+    agents: RwLock<BTreeMap<AgentName, Arc<Slot>>>,
     settings: ProcessSettings,
     records: Records,
     clock: Arc<dyn Clock>,
@@ -131,6 +131,10 @@ struct Slot {
 }
 
 impl Slot {
+    fn new(spec: ProcessSpec) -> Self {
+        Self { spec, order: tokio::sync::Mutex::default(), life: Mutex::default() }
+    }
+
     fn life(&self) -> Option<Arc<Life>> {
         self.life.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -145,9 +149,8 @@ impl ProcessRuntime {
         sink: Arc<dyn OutputSink>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let slot = |spec| Slot { spec, order: tokio::sync::Mutex::default(), life: Mutex::default() };
         Self {
-            agents: agents.into_iter().map(|(name, spec)| (name, slot(spec))).collect(),
+            agents: RwLock::new(agents.into_iter().map(|(name, spec)| (name, Arc::new(Slot::new(spec)))).collect()),
             records: Records::under(&settings.state_dir),
             settings,
             clock,
@@ -161,7 +164,34 @@ impl ProcessRuntime {
     /// Whether this agent is one of these processes.
     #[must_use]
     pub fn knows(&self, agent: &AgentName) -> bool {
-        self.agents.contains_key(agent)
+        self.lock().contains_key(agent)
+    }
+
+    /// From now on this is what the agent is; with `None` it is none of ours. What it was before is ended if it is
+    /// something else, with this grace; nothing is started.
+    pub async fn place(&self, agent: &AgentName, spec: Option<ProcessSpec>, grace: Duration) {
+        let old = self.slot(agent).ok();
+        if old.as_ref().map(|slot| &slot.spec) == spec.as_ref() {
+            return;
+        }
+        {
+            let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+            match spec {
+                Some(spec) => agents.insert(agent.clone(), Arc::new(Slot::new(spec))),
+                None => agents.remove(agent),
+            };
+        }
+        let Some(slot) = old else { return };
+        let _mine = slot.order.lock().await;
+        if let Some(life) = slot.life() {
+            life.end(self.clock.now().due_after(grace));
+            // What the kernel holds cannot be waited for; the next daemon finds it.
+            let _gone = tokio::time::timeout(grace.saturating_add(KILL_GRACE), life.until_gone()).await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<AgentName, Arc<Slot>>> {
+        self.agents.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends what an earlier daemon left behind, with this grace. The first order does it if nobody did.
@@ -187,8 +217,8 @@ impl ProcessRuntime {
         }
     }
 
-    fn slot(&self, agent: &AgentName) -> Result<&Slot, RuntimeError> {
-        self.agents.get(agent).ok_or_else(|| RuntimeError::Missing(agent.clone()))
+    fn slot(&self, agent: &AgentName) -> Result<Arc<Slot>, RuntimeError> {
+        self.lock().get(agent).cloned().ok_or_else(|| RuntimeError::Missing(agent.clone()))
     }
 
     async fn end_life(&self, life: &Life, order: &StartOrder<'_>) -> Result<(), RuntimeError> {
@@ -310,7 +340,7 @@ impl Runtime for ProcessRuntime {
                 }
                 self.end_life(&life, &order).await?;
             }
-            self.begin_life(slot, &order).await
+            self.begin_life(&slot, &order).await
         })
     }
 
@@ -324,7 +354,7 @@ impl Runtime for ProcessRuntime {
                 }
                 self.end_life(&life, &order).await?;
             }
-            self.begin_life(slot, &order).await
+            self.begin_life(&slot, &order).await
         })
     }
 
@@ -356,7 +386,7 @@ impl Runtime for ProcessRuntime {
         Box::pin(async move {
             self.is_closing.store(true, Ordering::SeqCst);
             let kill_at = self.clock.now().due_after(grace);
-            let lives: Vec<_> = self.agents.values().filter_map(Slot::life).collect();
+            let lives: Vec<_> = self.lock().values().filter_map(|slot| slot.life()).collect();
             for life in &lives {
                 life.end(kill_at);
             }

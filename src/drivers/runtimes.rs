@@ -7,6 +7,7 @@
 //!
 //! Tests: below, `tests/runtime_conformance/reload_posts.rs`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::docker::DockerRuntime;
@@ -18,21 +19,27 @@ use crate::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, Runti
 
 /// The runtimes of a daemon. An agent belongs to at most one.
 pub struct Runtimes {
-    docker: Option<DockerRuntime>,
-    process: Option<ProcessRuntime>,
+    docker: Option<Arc<DockerRuntime>>,
+    process: Option<Arc<ProcessRuntime>>,
 }
 
 impl Runtimes {
     /// Either may be absent: a daemon whose agents are all processes needs no engine.
     #[must_use]
     pub fn new(docker: Option<DockerRuntime>, process: Option<ProcessRuntime>) -> Self {
+        Self::shared(docker.map(Arc::new), process.map(Arc::new))
+    }
+
+    /// The same of runtimes that somebody tells of agents that come and go.
+    #[must_use]
+    pub fn shared(docker: Option<Arc<DockerRuntime>>, process: Option<Arc<ProcessRuntime>>) -> Self {
         Self { docker, process }
     }
 
     fn of(&self, agent: &AgentName) -> Result<&dyn Runtime, RuntimeError> {
         match (&self.docker, &self.process) {
-            (_, Some(process)) if process.knows(agent) => Ok(process),
-            (Some(docker), _) if docker.knows(agent) => Ok(docker),
+            (_, Some(process)) if process.knows(agent) => Ok(&**process),
+            (Some(docker), _) if docker.knows(agent) => Ok(&**docker),
             _ => Err(RuntimeError::Missing(agent.clone())),
         }
     }
@@ -104,15 +111,15 @@ impl Runtime for Runtimes {
     fn next_event(&self) -> Pending<'_, RuntimeEvent> {
         Box::pin(async move {
             tokio::select! {
-                event = event_of(self.process.as_ref()) => event,
-                event = event_of(self.docker.as_ref()) => event,
+                event = event_of(self.process.as_deref()) => event,
+                event = event_of(self.docker.as_deref()) => event,
             }
         })
     }
 
     fn shut_down(&self, grace: Duration) -> Pending<'_, ()> {
         Box::pin(async move {
-            tokio::join!(end(self.process.as_ref(), grace), end(self.docker.as_ref(), grace));
+            tokio::join!(end(self.process.as_deref(), grace), end(self.docker.as_deref(), grace));
         })
     }
 }
@@ -120,7 +127,6 @@ impl Runtime for Runtimes {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use super::*;
     use crate::domain::RuntimeState;

@@ -6,7 +6,7 @@
 //!   commit ──┐                                   ┌── BEGIN ─ batch ─ batch ─ … ─ COMMIT ─► answers
 //!   load  ───┼──► bounded queue ──► writer thread┤   (one sync for all of them)
 //!   sweep ───┘    (in its order)                 └── load or sweep step, after what was queued before it
-//!   answer, intent, outgoing ──────► door thread       read only
+//!   answer, intent, turn, outgoing ► door thread       read only
 //!   histories, what to sweep ──────► history thread    read only, may take long
 //! ```
 //!
@@ -22,12 +22,15 @@
 
 mod columns;
 mod load;
+mod notes;
 mod open;
+mod pool;
 mod read;
 mod retention;
 mod schema;
 mod texts;
 mod threads;
+mod turns;
 mod write;
 
 use std::path::Path;
@@ -40,7 +43,8 @@ use retention::Chore;
 use threads::Threads;
 
 use crate::domain::{
-    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, ReportId, Wall,
+    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, Notes, ReportId, TurnId,
+    TurnRecord, Wall,
 };
 use crate::ports::Pending;
 use crate::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, Store, StoreError, StoredAnswer};
@@ -117,7 +121,7 @@ impl Store for SqliteStore {
     }
 
     fn load_pool(&self, now: Wall) -> Pending<'_, Result<PoolRecord, StoreError>> {
-        Box::pin(self.run(Lane::InOrder, move |conn| load::pool(conn, now)))
+        Box::pin(self.run(Lane::InOrder, move |conn| pool::load(conn, now)))
     }
 
     fn log_positions(&self) -> Pending<'_, Result<Vec<(AgentName, LogPosition)>, StoreError>> {
@@ -152,6 +156,15 @@ impl Store for SqliteStore {
         Box::pin(self.run(Lane::Door, move |conn| read::intent(conn, &id)))
     }
 
+    fn turn<'a>(&'a self, id: &'a TurnId) -> Pending<'a, Result<Option<TurnRecord>, StoreError>> {
+        let id = id.clone();
+        Box::pin(self.run(Lane::Door, move |conn| turns::turn(conn, &id)))
+    }
+
+    fn turns(&self, query: HistoryQuery) -> Pending<'_, Result<Page<TurnRecord>, StoreError>> {
+        Box::pin(self.run(Lane::History, move |conn| turns::turns(conn, &query)))
+    }
+
     fn failures(&self, query: HistoryQuery) -> Pending<'_, Result<Page<FailureRecord>, StoreError>> {
         Box::pin(self.run(Lane::History, move |conn| read::failures(conn, &query)))
     }
@@ -173,15 +186,23 @@ impl Store for SqliteStore {
         Box::pin(self.run(Lane::InOrder, move |conn| write::advance_target(conn, &target, position)))
     }
 
+    fn notes<'a>(&'a self, target: &'a str) -> Pending<'a, Result<Notes, StoreError>> {
+        let target = target.to_owned();
+        Box::pin(self.run(Lane::InOrder, move |conn| notes::read(conn, &target)))
+    }
+
+    fn noted<'a>(&'a self, target: &'a str, position: i64, notes: Notes) -> Pending<'a, Result<(), StoreError>> {
+        let target = target.to_owned();
+        Box::pin(self.run(Lane::InOrder, move |conn| notes::write(conn, &target, position, &notes)))
+    }
+
     fn sweep(&self, retention: Retention) -> Pending<'_, Result<(), StoreError>> {
         Box::pin(async move {
             // Looked up beside the writer and done in small steps, so that commits go on in between.
             for chore in self.run(Lane::History, move |conn| retention::plan(conn, &retention)).await? {
                 self.run(Lane::InOrder, move |conn| retention::perform(conn, &chore)).await?;
             }
-            while let Some(chore) =
-                self.run(Lane::InOrder, move |conn| retention::oversize(conn, retention.bytes_max)).await?
-            {
+            while let Some(chore) = self.run(Lane::InOrder, move |conn| retention::oversize(conn, &retention)).await? {
                 if self.run(Lane::InOrder, move |conn| retention::perform(conn, &chore)).await? == 0 {
                     break;
                 }

@@ -12,18 +12,28 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+
+use super::system_clock::hold_up;
 use crate::domain::Wall;
 
 const OWNER_BYTES: usize = 16;
 /// What is read of a lock file that another process wrote.
 const HOLDER_BYTES_MAX: u64 = 8192;
+/// A lock whose holder is dead is tried again after so long, and so often.
+const LAST_MOMENT: Duration = Duration::from_millis(20);
+const LAST_MOMENTS: u32 = 50;
 
 /// A locked state directory. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
     owner: String,
+    lease_key: SecretString,
     // Closing the file is what releases the lock.
     _lock: File,
 }
@@ -37,6 +47,14 @@ pub struct Holder {
     pub since: Option<Wall>,
     /// The config it runs on.
     pub config: Option<String>,
+}
+
+impl Holder {
+    /// Whether the process that took it is there no more, as far as this machine shows.
+    fn is_dead(&self) -> bool {
+        let pid = self.pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+    }
 }
 
 impl std::fmt::Display for Holder {
@@ -76,12 +94,14 @@ pub enum StateDirError {
         #[source]
         err: std::io::Error,
     },
-    /// The file that says whose the containers are is not as it was written.
+    /// A file that identifies this directory is not as it was written.
     #[error("read {}: it does not hold 32 hexadecimal digits; put the backup of this file back, or remove it to begin \
-        a new identity: containers that carry the old one are then left alone", path.display())]
-    OwnerDamaged {
+        a new identity: {without}", path.display())]
+    IdDamaged {
         /// The file.
         path: PathBuf,
+        /// What it means to go on without the old one.
+        without: &'static str,
     },
 }
 
@@ -98,8 +118,9 @@ impl StateDir {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(path).map_err(StateDirError::io(path))?;
         let lock = claim_lock(path, now, config)?;
-        let owner = owner(path)?;
-        Ok(Self { path: path.to_owned(), owner, _lock: lock })
+        let owner = kept_id(path, "owner", "containers that carry the old one are then left alone")?;
+        let lease_key = kept_id(path, "lease.key", "who holds a turn then has to begin another one")?;
+        Ok(Self { path: path.to_owned(), owner, lease_key: lease_key.into(), _lock: lock })
     }
 
     /// The directory.
@@ -114,6 +135,16 @@ impl StateDir {
         self.path.join("switchman.db")
     }
 
+    /// What the tokens of this state directory's turns are made with; as random as [`StateDir::owner`].
+    #[must_use]
+    pub fn lease_key(&self) -> SecretBox<[u8; 32]> {
+        let mut key = Box::new([0; 32]);
+        for (byte, digit) in key.iter_mut().zip(self.lease_key.expose_secret().bytes()) {
+            *byte = digit;
+        }
+        SecretBox::new(key)
+    }
+
     /// 128 random bits in hexadecimal that tell this state directory from every other.
     #[must_use]
     pub fn owner(&self) -> &str {
@@ -126,17 +157,27 @@ fn claim_lock(dir: &Path, now: Wall, config: &Path) -> Result<File, StateDirErro
     let io = |err| StateDirError::Io { path: path.clone(), err };
     let mut lock =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            // Only for the message: a holder that is just writing its name is named next time.
-            if (&lock).take(HOLDER_BYTES_MAX).read_to_string(&mut text).is_err() {
-                text.clear();
+    let mut tries = 0;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                lock.rewind().map_err(io)?;
+                // Only for the message: a holder that is just writing its name is named next time.
+                if (&lock).take(HOLDER_BYTES_MAX).read_to_string(&mut text).is_err() {
+                    text.clear();
+                }
+                let holder = read_holder(&text);
+                // A daemon that was killed while it started a child lives on in it until that is another program.
+                if tries == LAST_MOMENTS || !holder.is_dead() {
+                    return Err(StateDirError::Held { path: dir.to_owned(), holder });
+                }
+                tries += 1;
+                hold_up(LAST_MOMENT);
             }
-            return Err(StateDirError::Held { path: dir.to_owned(), holder: read_holder(&text) });
+            Err(TryLockError::Error(err)) => return Err(io(err)),
         }
-        Err(TryLockError::Error(err)) => return Err(io(err)),
     }
     let text = format!("pid={}\nsince_ms={}\nconfig={}\n", std::process::id(), now.0, config.display());
     lock.set_len(0).map_err(io)?;
@@ -156,18 +197,18 @@ fn read_holder(text: &str) -> Holder {
     }
 }
 
-/// Reads the owner's id, or makes it: whole or not at all.
-fn owner(dir: &Path) -> Result<String, StateDirError> {
-    let path = dir.join("owner");
+/// Reads an id, or makes it: whole or not at all. `without` says what it means to go on without the old one.
+fn kept_id(dir: &Path, name: &str, without: &'static str) -> Result<String, StateDirError> {
+    let path = dir.join(name);
     match std::fs::read_to_string(&path) {
         Ok(text) => {
             let id = text.trim_end();
             let is_id =
                 id.len() == 2 * OWNER_BYTES && id.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-            return if is_id { Ok(id.to_owned()) } else { Err(StateDirError::OwnerDamaged { path }) };
+            return if is_id { Ok(id.to_owned()) } else { Err(StateDirError::IdDamaged { path, without }) };
         }
         Err(err) if err.kind() == ErrorKind::NotFound => {}
-        Err(err) if err.kind() == ErrorKind::InvalidData => return Err(StateDirError::OwnerDamaged { path }),
+        Err(err) if err.kind() == ErrorKind::InvalidData => return Err(StateDirError::IdDamaged { path, without }),
         Err(err) => return Err(StateDirError::Io { path, err }),
     }
     let id = random_id().map_err(StateDirError::io(Path::new("/dev/urandom")))?;
@@ -233,7 +274,7 @@ mod tests {
     fn an_owner_that_was_cut_short_is_refused_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("owner"), "12ab").unwrap();
-        assert!(matches!(claim(dir.path()), Err(StateDirError::OwnerDamaged { .. })));
+        assert!(matches!(claim(dir.path()), Err(StateDirError::IdDamaged { .. })));
         assert_eq!(std::fs::read_to_string(dir.path().join("owner")).unwrap(), "12ab");
     }
 

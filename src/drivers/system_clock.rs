@@ -34,6 +34,20 @@ fn steady() -> Steady {
     Steady(seconds.saturating_mul(1000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000))
 }
 
+/// Holds the calling thread up. Only for what is done before there is a runtime.
+#[expect(clippy::disallowed_methods, reason = "this is the file that sleeps")]
+pub(super) fn hold_up(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+/// The time on `CLOCK_MONOTONIC` in microseconds, for the service manager, which counts by it.
+#[must_use]
+pub fn monotonic_usec() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let micros = u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000;
+    u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1_000_000).saturating_add(micros)
+}
+
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
     fn now(&self) -> Moment {

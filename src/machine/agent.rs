@@ -26,6 +26,7 @@
 //! Invariants: `super::invariant`. Tests: `tests/transition_table.rs` (every phase with every event),
 //! `tests/machine_rules.rs`, `tests/machine_corners.rs`, `tests/machine_properties.rs`, `tests/model.rs`.
 
+mod admission;
 mod anywhere;
 mod applying;
 mod deciding;
@@ -33,13 +34,20 @@ mod draining;
 mod ending;
 mod event;
 mod exhausted;
+mod fencing;
 mod parked;
 mod phase;
+mod reconfigured;
 mod reporting;
 mod selecting;
 mod serving;
 mod state;
+mod telling;
 pub mod testing;
+mod turning;
+mod voluntary;
+
+pub use turning::UNTAKEN_FOR;
 
 use deciding::Deciding;
 

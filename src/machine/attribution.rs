@@ -8,7 +8,7 @@
 
 use super::agent::{AgentState, Phase, RanOn};
 use super::policy::Policy;
-use crate::domain::{Generation, Instance, Origin, Report, Stamp, SubscriptionName, Wall};
+use crate::domain::{Generation, Instance, Intent, Origin, Plan, Report, Stamp, SubscriptionName, Wall};
 
 /// Why a report can be about nothing that ever was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +92,7 @@ pub fn stamp(report: &Report, state: &AgentState, policy: &Policy, now: Wall) ->
             (Some(_) | None, _) => Stamp::Elsewhere(named.clone()),
         });
     }
-    if state.phase.is_switching() {
+    if state.phase.is_moving() {
         return Ok(Stamp::DuringSwitch);
     }
     let Some(current) = &state.assignment else { return Ok(Stamp::Unassigned) };
@@ -131,7 +131,9 @@ fn of_an_earlier_life(report: &Report, state: &AgentState) -> Stamp {
 #[must_use]
 pub fn judge(stamp: &Stamp, state: &AgentState) -> Attribution {
     let current = state.assignment.as_ref().map(|assignment| assignment.generation);
-    let pending = state.phase.intent().map(|intent| intent.generation);
+    // A fence that has not begun to do anything gives way to a switch.
+    let can_give_way = |intent: &&Intent| intent.plan == Plan::Fence && state.phase.applying().is_none();
+    let pending = state.phase.intent().filter(|intent| !can_give_way(intent)).map(|intent| intent.generation);
     let older = |generation: Option<Generation>| Attribution::Stale {
         subscription: generation.and_then(|number| state.subscription_of(number)).cloned(),
         generation,
@@ -141,7 +143,7 @@ pub fn judge(stamp: &Stamp, state: &AgentState) -> Attribution {
         Stamp::Generation(generation) if Some(*generation) == pending => Attribution::Held,
         Stamp::Generation(generation) if Some(*generation) == current => Attribution::Current,
         Stamp::Generation(generation) => older(Some(*generation)),
-        Stamp::Life(_) if current.is_none() && state.phase.is_switching() => Attribution::Repeat,
+        Stamp::Life(_) if current.is_none() && state.phase.is_moving() => Attribution::Repeat,
         Stamp::Life(_) if current.is_none() => Attribution::Current,
         Stamp::Life(life) => match state.ran_on(life) {
             RanOn::Current => Attribution::Current,
@@ -152,9 +154,9 @@ pub fn judge(stamp: &Stamp, state: &AgentState) -> Attribution {
             Attribution::Stale { generation: state.last_generation_on(named), subscription: Some(named.clone()) }
         }
         Stamp::DuringSwitch => Attribution::Repeat,
-        Stamp::Unsettled if state.phase.is_switching() => Attribution::Repeat,
+        Stamp::Unsettled if state.phase.is_moving() => Attribution::Repeat,
         Stamp::Unsettled => Attribution::Ambiguous,
-        Stamp::Unassigned if state.phase.is_switching() => Attribution::Repeat,
+        Stamp::Unassigned if state.phase.is_moving() => Attribution::Repeat,
         Stamp::Unassigned if current.is_none() => Attribution::Current,
         Stamp::Unassigned => older(None),
     }

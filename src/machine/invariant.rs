@@ -12,11 +12,15 @@
 //! | INV-7 | an intent past the point of no return has something delivered or is delivering |
 //! | INV-8 | a reservation belongs to one agent (by construction of the pool) |
 //! | INV-9 | nothing cooling is picked unforced (checked where a pick is made) |
+//! | INV-10 | no session has two turns, and no number is given out twice |
+//! | INV-11 | where turns may begin, nobody waits for what is free; so nobody in the background goes first |
+//! | INV-12 | every turn has a deadline, or its work is to be ended |
+//! | INV-13 | a drain that waits for turns has a deadline |
 
 use super::agent::{AgentState, Phase, Step};
-use super::policy::Policy;
+use super::policy::{Policy, RuntimeKind};
 use super::timer::Timer;
-use crate::domain::{AgentRecord, Plan};
+use crate::domain::{AgentRecord, Plan, RuntimeState};
 
 /// A broken invariant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +39,14 @@ pub enum Invariant {
     Bounded,
     /// INV-7
     DeliveredFirst,
+    /// INV-10
+    OneTurnPerSession,
+    /// INV-11
+    NobodyOvertaken,
+    /// INV-12
+    LeasesEnd,
+    /// INV-13
+    DrainsEnd,
 }
 
 impl Invariant {
@@ -49,6 +61,10 @@ impl Invariant {
             Self::ExhaustedWakes => "INV-5",
             Self::Bounded => "INV-6",
             Self::DeliveredFirst => "INV-7",
+            Self::OneTurnPerSession => "INV-10",
+            Self::NobodyOvertaken => "INV-11",
+            Self::LeasesEnd => "INV-12",
+            Self::DrainsEnd => "INV-13",
         }
     }
 }
@@ -64,6 +80,10 @@ pub fn broken(state: &AgentState, policy: &Policy) -> Vec<Invariant> {
         (Invariant::ExhaustedWakes, wakes(state)),
         (Invariant::Bounded, is_bounded(state)),
         (Invariant::DeliveredFirst, is_delivered_first(state)),
+        (Invariant::OneTurnPerSession, state.turns.is_exclusive()),
+        (Invariant::NobodyOvertaken, is_served(state, policy)),
+        (Invariant::LeasesEnd, has_deadlines(state)),
+        (Invariant::DrainsEnd, drains_end(state)),
     ];
     checks.into_iter().filter(|(_, holds)| !holds).map(|(invariant, _)| invariant).collect()
 }
@@ -88,6 +108,7 @@ fn is_remembered(state: &AgentState, policy: &Policy) -> bool {
         || state.pause.is_some()
         || state.pin.is_some()
         || !policy.switching
+        || policy.is_monitor_only
         || matches!(state.phase, Phase::Parked { .. })
 }
 
@@ -108,6 +129,7 @@ fn moves(state: &AgentState) -> bool {
         match intent.plan {
             Plan::Switch => is_elsewhere && is_newer,
             Plan::Rollover => !is_elsewhere && is_newer,
+            Plan::Fence => !is_elsewhere && intent.generation == state.generation(),
             Plan::Recover => true,
         }
     })
@@ -123,13 +145,34 @@ fn is_bounded(state: &AgentState) -> bool {
     state.recent.len() <= AgentRecord::ISSUED_MAX
         && state.budget.len() <= AgentRecord::BUDGET_MAX
         && state.deferred.len() <= AgentRecord::DEFERRED_MAX
+        && state.turns.is_bounded()
+}
+
+fn is_served(state: &AgentState, policy: &Policy) -> bool {
+    let may_begin = matches!(state.phase, Phase::Serving)
+        && state.assignment.is_some()
+        && state.trouble.is_none()
+        && state.shunned_until.is_none()
+        && state.sighting.as_ref().is_some_and(|seen| seen.state == RuntimeState::Running)
+        && (policy.runtime == RuntimeKind::Container || state.is_up);
+    !may_begin || !state.turns.has_ready(policy.turns.sessions_max)
+}
+
+fn has_deadlines(state: &AgentState) -> bool {
+    let is_selecting = matches!(state.phase, Phase::Selecting(_));
+    let is_armed = state.timers.get(Timer::Turns).is_some();
+    is_selecting || is_armed || state.turns.turns().all(|turn| turn.lost.is_some())
+}
+
+fn drains_end(state: &AgentState) -> bool {
+    !state.phase.is_draining_turns() || state.timers.get(Timer::Drain).is_some()
 }
 
 fn is_delivered_first(state: &AgentState) -> bool {
     match &state.phase {
         Phase::Applying(applying) => match applying.step {
             Step::Delivering | Step::Looking => true,
-            Step::Restarting | Step::Reloading | Step::Verifying => applying.delivered.is_some(),
+            Step::Restarting | Step::Reloading | Step::Emptying | Step::Verifying => applying.delivered.is_some(),
         },
         Phase::Serving | Phase::Selecting(_) | Phase::Draining(_) | Phase::Exhausted { .. } | Phase::Parked { .. } => {
             true

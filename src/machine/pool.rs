@@ -6,22 +6,42 @@
 //! is the open intent.
 //!
 //! Invariants: a reservation belongs to one agent at most (INV-8); nothing cooling is ever picked unforced
-//! (INV-9, checked again in the model). Tests: `tests/pool_rules.rs`, `tests/machine_properties.rs`, `tests/model.rs`.
+//! (INV-9, checked again in the model). Tests: `tests/pool_rules.rs`, `tests/pool_life.rs`, `tests/machine_properties.rs`,
+//! `tests/model.rs`.
 
+mod bans;
+mod configured;
+mod cooling;
 mod evidence;
+mod judging;
+mod preference;
+mod readings;
+mod reopening;
+mod shadowing;
+mod standing;
 mod verdict;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bans::Bans;
+pub use configured::Configured;
+use cooling::holds_for_all;
 use evidence::Evidence;
-pub use verdict::{AgentView, Candidate, Ineligible, Ranking, Wanted};
+pub use judging::{evaluate, serves};
+use readings::Readings;
+use reopening::Reopenings;
+use shadowing::Refusals;
+pub use verdict::{AgentView, Candidate, Ineligible, Pick, Ranking, Wanted};
 
-use super::policy::SubscriptionPolicy;
+use super::policy::{PoolSettings, SubscriptionPolicy};
 use crate::domain::{
-    AgentName, Change, Cooldown, CooldownKey, Fingerprint, QuotaIdentity, Reach, SubscriptionName, SubscriptionType,
-    Wall,
+    AgentName, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Fingerprint, Halt, Intent, QuotaIdentity,
+    Reach, Reading, SubscriptionName, TurnEnd, Wall, Window,
 };
+
+/// Moves onto metered subscriptions that are remembered, at most: no budget is larger.
+const METERED_MOVES_MAX: usize = 1_000;
 
 /// What is known of a subscription's credential, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,32 +65,22 @@ pub struct PoolState {
     evidence: Evidence,
     /// Agents on each subscription or on their way to it: what the two maps above say, counted.
     heading: BTreeMap<SubscriptionName, u32>,
-}
-
-/// The verdict on every subscription for this agent (rules D1, D2, E7). Same inputs, same ranking.
-#[must_use]
-pub fn evaluate(view: &AgentView, pool: &PoolState, now: Wall) -> Ranking {
-    let mut candidates: Vec<Candidate> =
-        pool.subscriptions.values().map(|subscription| pool.judge(view, subscription, now)).collect();
-    let is_kept =
-        |candidate: &Candidate| view.wanted == Wanted::Any && view.current.as_ref() == Some(&candidate.subscription);
-    candidates.sort_by(|a, b| {
-        let key = |candidate: &Candidate| {
-            (candidate.ineligible.is_some(), !is_kept(candidate), candidate.is_suspect, candidate.agents)
-        };
-        key(a).cmp(&key(b)).then_with(|| a.subscription.cmp(&b.subscription))
-    });
-    let earliest = candidates
-        .iter()
-        .filter(|candidate| view.allowed.contains(&candidate.subscription))
-        .filter_map(|candidate| match &candidate.ineligible {
-            // What has just failed comes back as well, when its cooldown ends.
-            Some(Ineligible::JustFailed) => pool.cooling(view, &candidate.subscription, now).and_then(|row| row.until),
-            Some(reason) => reason.ends_at(),
-            None => None,
-        })
-        .min();
-    Ranking { candidates, earliest }
+    /// When each agent came, or set out, to where it is or goes.
+    arrivals: BTreeMap<AgentName, Wall>,
+    settings: PoolSettings,
+    readings: Readings,
+    reopenings: Reopenings,
+    refusals: Refusals,
+    bans: Bans,
+    halt: Option<Halt>,
+    /// When agents were moved onto metered subscriptions unasked, oldest first.
+    metered_moves: Vec<Wall>,
+    /// Agents that were promised a metered subscription unasked, until their intent is written.
+    metered_promises: BTreeSet<AgentName>,
+    /// Cooldowns that have ended and were not told of yet.
+    ended: Vec<Cooldown>,
+    /// Something that was half open has opened, and those in line were not told of it yet.
+    has_opened: bool,
 }
 
 impl PoolState {
@@ -83,22 +93,57 @@ impl PoolState {
         }
     }
 
+    /// The same under these settings.
+    #[must_use]
+    pub fn with_settings(self, settings: PoolSettings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// What the user decided about the pool as a whole.
+    #[must_use]
+    pub fn settings(&self) -> &PoolSettings {
+        &self.settings
+    }
+
     /// Folds in a row that somebody committed.
     pub fn apply(&mut self, change: &Change) {
         match change {
-            Change::CooldownSet(cooldown) => {
-                if self.cooldowns.get(&cooldown.key).is_none_or(|known| cooldown.supersedes(known)) {
-                    self.cooldowns.insert(cooldown.key.clone(), cooldown.clone());
-                }
-            }
+            Change::CooldownSet(cooldown) => self.cool(cooldown),
             Change::CooldownLifted(key) => {
-                self.cooldowns.remove(key);
+                if self.cooldowns.remove(key).is_some_and(|row| row.kind == FailureKind::Banned) {
+                    self.bans.lift(&key.quota);
+                }
+                self.refusals.lift(key);
             }
             Change::Assigned { agent, assignment, .. } => {
+                self.reopenings.arrived(agent, assignment.since);
+                self.arrivals.insert(agent.clone(), assignment.since);
                 self.assign(agent.clone(), assignment.subscription.clone());
             }
-            Change::IntentOpened(intent) => self.promise(intent.id.agent.clone(), intent.to.clone()),
-            Change::IntentClosed(end) => self.release(&end.id.agent),
+            Change::IntentOpened(intent) => {
+                self.metered_promises.remove(&intent.id.agent);
+                self.note_metered(intent);
+                self.promise(intent.id.agent.clone(), intent.to.clone());
+            }
+            Change::IntentClosed(end) => {
+                if end.outcome.is_delivered() {
+                    self.reopenings.arrived(&end.id.agent, end.finished_at);
+                } else {
+                    self.reopenings.left(&end.id.agent, None);
+                }
+                self.release(&end.id.agent);
+            }
+            Change::TurnEnded { turn, ended } if ended.end == TurnEnd::Complete => {
+                if let Some(quota) = self.quota(&turn.subscription) {
+                    self.has_opened |= self.reopenings.succeeded(&quota, turn.begun_at);
+                }
+            }
+            Change::ReadingTaken(reading) => self.read(reading),
+            Change::Halted(halt) => self.halt = Some(halt.clone()),
+            Change::HaltLifted(at) => {
+                self.halt = None;
+                self.bans.have_been_seen(*at);
+            }
             Change::FailureRecorded(_)
             | Change::FailureCounted { .. }
             | Change::FailureJudged { .. }
@@ -106,8 +151,123 @@ impl PoolState {
             | Change::AgentSaved(..)
             | Change::Notified(_)
             | Change::CredentialSeen(..)
-            | Change::LogRead(..) => {}
+            | Change::LogRead(..)
+            | Change::TurnBegun { .. }
+            | Change::TurnChanged(_)
+            | Change::TurnEnded { .. }
+            | Change::SessionSaved(..) => {}
         }
+    }
+
+    /// A subscription is not to be used.
+    fn cool(&mut self, cooldown: &Cooldown) {
+        self.refusals.note(cooldown);
+        self.bans.note(cooldown);
+        let key = &cooldown.key;
+        if self.cooldowns.get(key).is_none_or(|known| cooldown.supersedes(known)) {
+            self.cooldowns.insert(key.clone(), cooldown.clone());
+        }
+        match &key.reach {
+            Reach::All => self.reopenings.end(&key.quota, key.model.as_ref()),
+            // Whoever was let in has found that it does not serve: the next one may try.
+            Reach::Agent(agent) => self.reopenings.left(agent, Some(&key.quota)),
+        }
+    }
+
+    /// Takes note of what was read of a window. One that serves proves that a quota is open.
+    fn read(&mut self, reading: &Reading) {
+        let Some(quota) = self.quota(&reading.subscription) else { return };
+        if reading.serves && reading.told_by.is_none() {
+            self.has_opened |= self.reopenings.succeeded(&quota, reading.at);
+        }
+        self.readings.take(quota, reading.clone());
+    }
+
+    /// The cooldowns that a reading ends (E4): what it says of a window was read after the limit was met, and the window
+    /// serves. A trusted word ends what holds for everyone, an agent's own what it said itself; what an operator set
+    /// stays, and so does what no window is about.
+    #[must_use]
+    pub fn ended_by(&self, reading: &Reading) -> Vec<CooldownKey> {
+        let Some(quota) = self.quota(&reading.subscription).filter(|_| reading.serves) else { return Vec::new() };
+        let is_word_enough = |reach: &Reach| match (&reading.told_by, reach) {
+            (None, _) => true,
+            (Some(teller), Reach::Agent(agent)) => teller == agent,
+            (Some(_), Reach::All) => false,
+        };
+        let is_about = |row: &Cooldown| {
+            let is_same = row.key.window == reading.window && row.key.model == reading.model;
+            // A limit that does not say which window it is about is over when the provider serves at all.
+            let is_any = row.key.window == Window::Unknown && row.key.model.is_none();
+            row.key.quota == quota
+                && (is_same || is_any || reading.window == Window::Unknown && reading.model.is_none())
+        };
+        let rows = self.cooldowns.values().filter(|row| {
+            row.kind == FailureKind::RateLimit && row.source != CooldownSource::Operator && row.since < reading.at
+        });
+        rows.filter(|row| is_about(row) && is_word_enough(&row.key.reach)).map(|row| row.key.clone()).collect()
+    }
+
+    fn note_metered(&mut self, intent: &Intent) {
+        let moves = intent.from.as_ref() != Some(&intent.to);
+        if self.is_metered(&intent.to) && moves && !intent.cause.by.is_by_operator() {
+            self.note_metered_move(intent.started_at);
+        }
+    }
+
+    /// Takes note of a move that nobody asked for, from the store.
+    pub fn note_move(&mut self, to: &SubscriptionName, at: Wall) {
+        if self.is_metered(to) {
+            self.note_metered_move(at);
+        }
+    }
+
+    fn is_metered(&self, subscription: &SubscriptionName) -> bool {
+        self.subscriptions.get(subscription).is_some_and(|policy| policy.terms.is_metered)
+    }
+
+    fn note_metered_move(&mut self, at: Wall) {
+        self.metered_moves.push(at);
+        let over = self.metered_moves.len().saturating_sub(METERED_MOVES_MAX);
+        self.metered_moves.drain(..over);
+    }
+
+    fn quota(&self, subscription: &SubscriptionName) -> Option<QuotaIdentity> {
+        self.subscriptions.get(subscription).map(|policy| policy.quota.clone())
+    }
+
+    /// Why nothing is switched by itself, if that is so.
+    #[must_use]
+    pub fn halt(&self) -> Option<&Halt> {
+        self.halt.as_ref()
+    }
+
+    /// Why automatic switching has to halt now, if it has to and does not yet; `row` is one that is not committed.
+    #[must_use]
+    pub fn must_halt(&self, row: Option<&Cooldown>, now: Wall) -> Option<Halt> {
+        if self.halt.is_some() { None } else { self.bans.halt(row, now) }
+    }
+
+    /// The readings of a subscription, fresh or not.
+    #[must_use]
+    pub fn readings(&self, subscription: &SubscriptionName) -> Vec<Reading> {
+        self.quota(subscription).map(|quota| self.readings.of(&quota).cloned().collect()).unwrap_or_default()
+    }
+
+    /// Takes over from the store what cools: also what was lifted without this being told.
+    pub fn cool_exactly(&mut self, rows: Vec<Cooldown>) {
+        let known: BTreeSet<CooldownKey> = rows.iter().map(|row| row.key.clone()).collect();
+        let lifted: Vec<CooldownKey> = self.cooldowns.keys().filter(|key| !known.contains(key)).cloned().collect();
+        for key in lifted {
+            self.apply(&Change::CooldownLifted(key));
+        }
+        for row in rows {
+            self.apply(&Change::CooldownSet(row));
+        }
+    }
+
+    /// Of rows from before a start it is not known who else said the same: they are nobody's own trouble.
+    pub fn forget_who_was_refused(&mut self) {
+        self.refusals.forget_trusted();
     }
 
     /// Takes note of where an agent is, from the store.
@@ -133,19 +293,62 @@ impl PoolState {
     /// Picks for an agent and marks the pick, so that the next pick counts it. An earlier mark of the same agent
     /// is replaced; where the agent stays where it is, nothing is marked.
     pub fn reserve(&mut self, view: &AgentView, now: Wall) -> Ranking {
+        self.expire(now);
+        self.reopenings.keep_within(now);
         let ranking = evaluate(view, self, now);
         self.release(&view.agent);
-        if let Some(subscription) = ranking.first().filter(|pick| Some(*pick) != view.current.as_ref()) {
+        let pick = ranking.first();
+        if let Some(quota) = pick.and_then(|pick| self.quota(pick)) {
+            self.reopenings.admit(view, &quota, pick == view.current.as_ref(), now);
+        }
+        if let Some(subscription) = pick.filter(|pick| Some(*pick) != view.current.as_ref()) {
             self.promise(view.agent.clone(), subscription.clone());
+            self.arrivals.insert(view.agent.clone(), now);
+            if self.is_metered(subscription) && !view.by.is_by_operator() {
+                self.metered_promises.insert(view.agent.clone());
+            }
             if let Some((_, Some(cooldown))) = &view.failing {
                 self.evidence.note(view.agent.clone(), cooldown.clone());
+            }
+        }
+        if pick.is_none() && !view.wanted.is_voluntary() {
+            let is_in_line = |one: &&Candidate| matches!(one.ineligible, Some(Ineligible::Reopening { .. }));
+            for refused in ranking.candidates.iter().filter(is_in_line) {
+                if let Some(quota) = self.quota(&refused.subscription) {
+                    self.reopenings.put_in_line(view, &quota);
+                }
             }
         }
         ranking
     }
 
+    /// Answers an agent: what it may do, with the pick marked.
+    pub fn pick(&mut self, view: &AgentView, now: Wall) -> Pick {
+        if view.by.is_automatic()
+            && let Some(rows) = self.refusals.are_its_own(view, now)
+        {
+            self.release(&view.agent);
+            return Pick::Shadowed { rows };
+        }
+        let ranking = self.reserve(view, now);
+        match (ranking.first(), &ranking.halt) {
+            (Some(best), _) if Some(best) == view.current.as_ref() && view.wanted == Wanted::Any => Pick::Keep,
+            (Some(best), _) => Pick::To(best.clone()),
+            (None, _) if view.wanted.is_voluntary() => Pick::Keep,
+            (None, Some(halt)) => Pick::Halted { reason: halt.to_string() },
+            (None, None) => Pick::None {
+                earliest: ranking.earliest,
+                is_own_turn: ranking.is_own_turn(),
+                reason: ranking.why_nobody(view),
+            },
+        }
+    }
+
     /// Takes a mark back.
     pub fn release(&mut self, agent: &AgentName) {
+        self.metered_promises.remove(agent);
+        // Whoever was let in and does not come must not hold up the line.
+        self.reopenings.left(agent, None);
         self.move_agent(agent, |pool| {
             pool.evidence.forget(agent);
             pool.reservations.remove(agent);
@@ -179,15 +382,42 @@ impl PoolState {
     #[must_use]
     pub fn confirm(&self, view: &AgentView, now: Wall) -> Option<Ineligible> {
         let Wanted::This { to, .. } = &view.wanted else { return None };
-        evaluate(view, self, now).verdict(to).map_or(Some(Ineligible::NotAllowed), |verdict| verdict.ineligible.clone())
+        let ranking = evaluate(view, self, now);
+        if ranking.halt.is_some() {
+            return Some(Ineligible::Halted);
+        }
+        ranking.verdict(to).map_or(Some(Ineligible::NotAllowed), |verdict| verdict.ineligible.clone())
     }
 
-    /// Removes cooldowns that have ended and returns them.
-    pub fn expire(&mut self, now: Wall) -> Vec<Cooldown> {
-        let (kept, ended) = std::mem::take(&mut self.cooldowns).into_iter().partition(|(_, row)| row.is_cooling(now));
+    /// Removes cooldowns that have ended. What nobody could use before is half open from then on.
+    pub fn expire(&mut self, now: Wall) {
+        if self.cooldowns.values().all(|row| row.is_cooling(now)) {
+            return;
+        }
+        let (kept, ended): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.cooldowns).into_iter().partition(|(_, row)| row.is_cooling(now));
+        let ended: Vec<Cooldown> = ended.into_values().collect();
+        for row in &ended {
+            // One agent's word alone kept nobody else away, so there is nobody to be let in again.
+            let same = ended.iter().chain(kept.values()).filter(|other| other.key.quota == row.key.quota);
+            if let Some(until) = row.until
+                && holds_for_all(same.filter(|other| other.is_cooling(Wall(until.0 - 1)))).is_some()
+            {
+                self.reopenings.begin(row.key.quota.clone(), row.key.model.clone(), until);
+            }
+        }
         self.cooldowns = kept;
-        let ended: BTreeMap<CooldownKey, Cooldown> = ended;
-        ended.into_values().collect()
+        self.ended.extend(ended);
+    }
+
+    /// The cooldowns that have ended since this was last asked.
+    pub fn take_ended(&mut self) -> Vec<Cooldown> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Whether something that was half open has opened since this was last asked: those in line may come.
+    pub fn take_opened(&mut self) -> bool {
+        std::mem::take(&mut self.has_opened)
     }
 
     /// When the next cooldown ends by itself.
@@ -219,143 +449,9 @@ impl PoolState {
         self.assignments.iter().filter(|(_, on)| *on == subscription).map(|(agent, _)| agent.clone()).collect()
     }
 
-    /// Every cooldown row that speaks of this subscription and has not ended.
-    pub fn rows_about<'a>(
-        &'a self,
-        subscription: &'a SubscriptionName,
-        now: Wall,
-    ) -> impl Iterator<Item = &'a Cooldown> {
-        let quota = self.subscriptions.get(subscription).map(|policy| policy.quota.clone());
-        self.rows().filter(move |row| row.is_cooling(now) && is_about(row, subscription, quota.as_ref()))
-    }
-
-    /// The cooldown that holds for everyone: a trusted word, or the same word from two agents (E7).
-    #[must_use]
-    pub fn cooling_for_all<'a>(&'a self, subscription: &'a SubscriptionName, now: Wall) -> Option<&'a Cooldown> {
-        holds_for_all(self.rows_about(subscription, now))
-    }
-
-    /// The same from committed rows alone: what was told to people before.
-    #[must_use]
-    pub fn known_for_all<'a>(&'a self, subscription: &'a SubscriptionName, now: Wall) -> Option<&'a Cooldown> {
-        let quota = self.subscriptions.get(subscription).map(|policy| &policy.quota);
-        let rows = self.cooldowns.values().filter(|row| row.is_cooling(now) && is_about(row, subscription, quota));
-        holds_for_all(rows)
-    }
-
-    fn rows(&self) -> impl Iterator<Item = &Cooldown> {
-        self.cooldowns.values().chain(self.evidence.rows())
-    }
-
-    fn judge(&self, view: &AgentView, subscription: &SubscriptionPolicy, now: Wall) -> Candidate {
-        let name = &subscription.name;
-        let agents = self.agents_heading_for(name, &view.agent);
-        let forced = matches!(&view.wanted, Wanted::This { to, force: true } if to == name);
-        let is_full = agents >= subscription.agents_max && view.current.as_ref() != Some(name);
-        let full = is_full.then_some(Ineligible::Full { agents, agents_max: subscription.agents_max });
-        let ineligible = if !view.allowed.contains(name) {
-            Some(Ineligible::NotAllowed)
-        } else if matches!(&view.wanted, Wanted::This { to, .. } if to != name) {
-            Some(Ineligible::NotWanted)
-        } else if view.wanted != Wanted::Any && !forced && view.current.as_ref() == Some(name) && view.failing.is_none()
-        {
-            Some(Ineligible::Current)
-        } else if let Err(why) = self.readable(name) {
-            Some(Ineligible::CredentialUnreadable(why))
-        } else if view.failing.as_ref().is_some_and(|(failing, _)| failing == name) {
-            Some(Ineligible::JustFailed)
-        } else if forced {
-            // Two tools that renew one login take it from each other: nobody can want that (G13).
-            full.filter(|_| subscription.kind == SubscriptionType::Login)
-        } else if let Some(row) = self.cooling(view, name, now) {
-            Some(match row.until {
-                Some(until) => Ineligible::Cooling { kind: row.kind, source: row.source, until },
-                None => Ineligible::Quarantined { kind: row.kind, source: row.source },
-            })
-        } else if let Some(until) = view.exclusions.get(name).filter(|until| **until > now) {
-            Some(Ineligible::Excluded { until: *until })
-        } else {
-            full
-        };
-        let is_suspect = self.rows_about(name, now).any(|row| match &row.key.reach {
-            Reach::Agent(other) => other != &view.agent,
-            Reach::All => false,
-        });
-        Candidate { subscription: name.clone(), is_suspect, agents, ineligible }
-    }
-
-    fn readable(&self, subscription: &SubscriptionName) -> Result<(), String> {
-        match self.credentials.get(subscription) {
-            Some(fact) => fact.state.as_ref().map(|_| ()).map_err(Clone::clone),
-            None => Err("not read yet".to_owned()),
-        }
-    }
-
-    /// The cooldown that keeps this agent off a subscription the longest: a word for everyone, its own word, or
-    /// the word of two agents.
-    fn cooling<'a>(
-        &'a self,
-        view: &'a AgentView,
-        subscription: &'a SubscriptionName,
-        now: Wall,
-    ) -> Option<&'a Cooldown> {
-        let quota = self.subscriptions.get(subscription).map(|policy| &policy.quota);
-        let uncommitted = view
-            .failing
-            .as_ref()
-            .and_then(|(_, cooldown)| cooldown.as_ref())
-            .filter(|row| row.is_cooling(now) && is_about(row, subscription, quota));
-        let rows: Vec<&Cooldown> = self.rows_about(subscription, now).chain(uncommitted).collect();
-        let own = rows.iter().copied().filter(|row| match &row.key.reach {
-            Reach::All => true,
-            Reach::Agent(agent) => agent == &view.agent,
-        });
-        own.chain(corroborated(&rows))
-            .filter(|row| match &row.key.model {
-                None => true,
-                Some(model) => view.models.is_empty() || view.models.contains(model),
-            })
-            .max_by_key(|row| ends(row))
-    }
-
     fn agents_heading_for(&self, subscription: &SubscriptionName, except: &AgentName) -> u32 {
         let agents = self.heading.get(subscription).copied().unwrap_or_default();
         let is_counted = self.places(except).iter().flatten().any(|place| place == subscription);
         agents.saturating_sub(u32::from(is_counted))
     }
-}
-
-/// Quarantines end last.
-fn ends(row: &Cooldown) -> Wall {
-    row.until.unwrap_or(Wall(i64::MAX))
-}
-
-fn is_about(row: &Cooldown, subscription: &SubscriptionName, quota: Option<&QuotaIdentity>) -> bool {
-    match &row.key.credential {
-        Some(credential) => credential == subscription,
-        None => Some(&row.key.quota) == quota,
-    }
-}
-
-/// Of these rows the one that holds for everyone and ends last.
-fn holds_for_all<'a>(rows: impl Iterator<Item = &'a Cooldown>) -> Option<&'a Cooldown> {
-    let rows: Vec<&Cooldown> = rows.collect();
-    let trusted = rows.iter().copied().filter(|row| row.key.reach == Reach::All);
-    trusted.chain(corroborated(&rows)).max_by_key(|row| ends(row))
-}
-
-/// Of the words of single agents, those that a second agent says as well: each limit for as long as two agree.
-/// A refused login is left out: two agents may share a trouble of their own (E7: never quarantined by it).
-fn corroborated<'a>(rows: &[&'a Cooldown]) -> Vec<&'a Cooldown> {
-    let mut by_limit: BTreeMap<_, Vec<&'a Cooldown>> = BTreeMap::new();
-    for row in rows.iter().copied().filter(|row| matches!(row.key.reach, Reach::Agent(_)) && !row.is_quarantine()) {
-        by_limit.entry((&row.key.quota, row.key.window, &row.key.model)).or_default().push(row);
-    }
-    by_limit
-        .into_values()
-        .filter_map(|mut words| {
-            words.sort_by_key(|row| std::cmp::Reverse(ends(row)));
-            words.iter().copied().skip(1).find(|row| row.key.reach != words[0].key.reach)
-        })
-        .collect()
 }

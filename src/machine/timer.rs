@@ -14,21 +14,28 @@ pub enum Timer {
     Retry,
     /// The time after a switch in which unnamed reports are ambiguous ends.
     Settle,
+    /// Running turns have had time enough to end.
+    Drain,
+    /// A lease, a wait or a request to stop ends.
+    Turns,
     /// The switch budget refills.
     Brake,
     /// A cooldown ends that the agent waits for.
     Wake,
+    /// There may be something better than what it runs on.
+    Better,
 }
 
 impl Timer {
     /// Every timer, in the order in which due ones are handled.
-    pub const ALL: [Self; 5] = [Self::Pause, Self::Retry, Self::Settle, Self::Brake, Self::Wake];
+    pub const ALL: [Self; 8] =
+        [Self::Pause, Self::Retry, Self::Settle, Self::Drain, Self::Turns, Self::Brake, Self::Wake, Self::Better];
 }
 
 /// At most one deadline per timer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct TimerTable {
-    due: [Option<Due>; 5],
+    due: [Option<Due>; 8],
 }
 
 impl TimerTable {

@@ -2,8 +2,8 @@
 
 use super::{Disposition, Pending};
 use crate::domain::{
-    AgentName, AgentRecord, Answer, Change, Cooldown, FailureRecord, Fingerprint, IntentId, IntentRecord, LogPosition,
-    Notification, ReportId, SubscriptionName, Wall,
+    AgentName, AgentRecord, Answer, Change, Cooldown, FailureRecord, Fingerprint, Halt, IntentId, IntentRecord,
+    LogPosition, Notes, Notification, Reading, ReportId, SubscriptionName, TurnId, TurnRecord, Wall,
 };
 
 /// Why the store did not do what it was asked.
@@ -48,6 +48,14 @@ pub struct PoolRecord {
     pub reservations: Vec<(AgentName, SubscriptionName)>,
     /// The credential that was last seen of each subscription.
     pub credentials: Vec<(SubscriptionName, Fingerprint)>,
+    /// The newest reading of each window by each teller.
+    pub readings: Vec<Reading>,
+    /// Why nothing is switched by itself, if that is so.
+    pub halt: Option<Halt>,
+    /// When a person last let switching go on.
+    pub seen_until: Option<Wall>,
+    /// Where agents were moved in the last seven days that nobody asked for, oldest first; at most the newest thousand.
+    pub moves: Vec<(SubscriptionName, Wall)>,
 }
 
 /// The first answer to a report id.
@@ -93,9 +101,11 @@ pub struct Outgoing {
 /// How long things are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Failures, ended intents and delivered notifications that ended before this time go.
+    /// Failures, ended intents, ended turns and delivered notifications that ended before this time go.
     pub keep_since: Wall,
-    /// Answers by report id older than this go.
+    /// Notifications older than this, and than `keep_since`, go although a target has not taken them.
+    pub undelivered_since: Wall,
+    /// Answers by report id older than this go, and ended turns that were begun with a key earlier than this.
     pub answers_since: Wall,
     /// And all but so many answers of each agent.
     pub answers_max: u32,
@@ -133,12 +143,22 @@ pub trait Store: Send + Sync + 'static {
     fn intents(&self, query: HistoryQuery) -> Pending<'_, Result<Page<IntentRecord>, StoreError>>;
     /// One intent.
     fn intent<'a>(&'a self, id: &'a IntentId) -> Pending<'a, Result<Option<IntentRecord>, StoreError>>;
+    /// One turn, ended or not; `None` if there never was one of this number, or it is kept no longer. What has ended
+    /// stays as it is.
+    fn turn<'a>(&'a self, id: &'a TurnId) -> Pending<'a, Result<Option<TurnRecord>, StoreError>>;
+    /// Turns, newest first, those under way included.
+    fn turns(&self, query: HistoryQuery) -> Pending<'_, Result<Page<TurnRecord>, StoreError>>;
     /// Failures, newest first.
     fn failures(&self, query: HistoryQuery) -> Pending<'_, Result<Page<FailureRecord>, StoreError>>;
     /// What the target has not taken yet, oldest first. A target never heard of begins at the present end.
     fn outgoing<'a>(&'a self, target: &'a str, limit: u32) -> Pending<'a, Result<Vec<Outgoing>, StoreError>>;
     /// The target has taken (or will never take) everything up to this position.
     fn delivered<'a>(&'a self, target: &'a str, position: i64) -> Pending<'a, Result<(), StoreError>>;
-    /// Removes what is older than it need be. Open intents, current assignments and running cooldowns stay.
+    /// What the target remembers of what it was told; empty for one that was never heard of.
+    fn notes<'a>(&'a self, target: &'a str) -> Pending<'a, Result<Notes, StoreError>>;
+    /// Like [`Store::delivered`], together with what the target remembers from now on.
+    fn noted<'a>(&'a self, target: &'a str, position: i64, notes: Notes) -> Pending<'a, Result<(), StoreError>>;
+    /// Removes what is older than it need be. Open intents, current assignments, running cooldowns, turns under way and
+    /// the newest turn of each agent stay.
     fn sweep(&self, retention: Retention) -> Pending<'_, Result<(), StoreError>>;
 }

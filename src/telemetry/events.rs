@@ -11,7 +11,8 @@ use super::event::{EventSpec, events};
 use super::metrics::{Metrics, Step};
 use crate::domain::{
     AgentName, CauseBy, CooldownSource, Disposition, FailureId, FailureKind, Fingerprint, Generation, IntentId,
-    IntentOutcome, Model, NotifyEvent, Outcome, ParkReason, Plan, RuntimeState, SubscriptionName, Wall, Window,
+    IntentOutcome, Lost, Model, Outcome, ParkReason, Plan, ReadingSource, RuntimeState, SessionName, SubscriptionName,
+    TurnClass, TurnEnd, TurnId, Utilisation, Wall, Window,
 };
 
 events! {
@@ -24,8 +25,21 @@ events! {
     INFO "daemon.stopping" DaemonStopping<'a> { reason: &'a str, deadline_ms: Duration, }
     /// The daemon runs, but something that it needs is missing; `/readyz` says the same.
     WARN "daemon.degraded" DaemonDegraded<'a> { reason: &'a str, }
-    /// The config has errors and is not used; `count` is how many, `reason` the first one.
+    /// The config has errors and is not used; `count` is how many, `reason` the first one. What ran before goes on. Told
+    /// once, however often the same is read; each error follows as `config.problem`.
     ERROR "config.rejected" ConfigRejected<'a> { file: &'a str, count: usize, reason: &'a str, }
+    /// One thing that is wrong with the config, where, and how to mend it. No secret is in it.
+    WARN "config.problem" ConfigProblem<'a> {
+        severity: &'a str, file: &'a str, line: Option<usize>, column: Option<usize>, reason: &'a str,
+        hint: Option<&'a str>,
+    }
+    /// The config has changed and holds from now on. Lists of names, separated by spaces. `moved` are agents that run
+    /// somewhere else than before; `needs_restart` are keys that changed and cannot be taken over while the daemon runs.
+    INFO "daemon.reloaded" DaemonReloaded<'a> {
+        file: &'a str, cause: &'a str, agents_added: Option<&'a str>, agents_changed: Option<&'a str>, agents_moved: Option<&'a str>,
+        agents_removed: Option<&'a str>, subscriptions_added: Option<&'a str>, subscriptions_changed: Option<&'a str>,
+        subscriptions_removed: Option<&'a str>, needs_restart: Option<&'a str>, total_ms: Duration,
+    }
 
     /// A failure was recorded that may have consequences; `outcome` says which. One line per recorded failure;
     /// identical later reports are only counted.
@@ -85,9 +99,10 @@ events! {
         failure: Option<&'a FailureId>, decide_ms: Option<Duration>, reason: Option<&'a str>,
     }
     counts |e, m| m.switch_step(Step::Decide, e.decide_ms);
-    /// Nothing holds the switch up any more: turns have ended or were cut off, the preflight has passed.
+    /// Nothing holds the switch up any more: turns have ended or have had time enough to, the preflight has passed;
+    /// `turns` are still under way, and a restart cuts them off.
     INFO "switch.drained" SwitchDrained<'a> {
-        agent: &'a AgentName, switch: &'a IntentId, generation: Generation, drain_ms: Duration, turns_cut_off: u32,
+        agent: &'a AgentName, switch: &'a IntentId, generation: Generation, drain_ms: Duration, turns: usize,
     }
     counts |e, m| m.switch_step(Step::Drain, Some(e.drain_ms));
     /// The new credential is delivered and the agent was started again with it (or was not running).
@@ -138,6 +153,52 @@ events! {
         to: &'a SubscriptionName, generation: Generation, reason: Option<&'a str>,
     }
 
+    /// A turn was granted; `wait_ms` runs from when it was asked for.
+    INFO "turn.begun" TurnBegun<'a> {
+        agent: &'a AgentName, turn: &'a TurnId, session: &'a SessionName, class: TurnClass, holder: &'a str,
+        subscription: &'a SubscriptionName, generation: Generation, wait_ms: Duration,
+    }
+    counts |e, m| m.turn_begun(e.class, e.wait_ms);
+    /// A turn was not granted; `reason` says why.
+    INFO "turn.refused" TurnRefused<'a> {
+        agent: &'a AgentName, session: &'a SessionName, holder: &'a str, reason: &'a str,
+    }
+    /// Somebody asked the holder of a turn to stop.
+    INFO "turn.cancel_requested" TurnCancelRequested<'a> {
+        agent: &'a AgentName, turn: &'a TurnId, session: &'a SessionName, holder: &'a str, sender: &'a str,
+    }
+    /// The holder of a turn gave no heartbeat for a lease, did not stop when it was asked to, or is not waited for any
+    /// more (`reason`): its work has to be ended before the session can go on.
+    WARN "turn.lost" TurnLost<'a> {
+        agent: &'a AgentName, turn: &'a TurnId, session: &'a SessionName, holder: &'a str, reason: Lost,
+    }
+    /// A turn was ended by its holder: `end` is `complete`, `failed`, `cancelled`, or `lapsed` if it was never taken.
+    INFO "turn.completed" TurnCompleted<'a> {
+        agent: &'a AgentName, turn: &'a TurnId, session: &'a SessionName, class: TurnClass, holder: &'a str,
+        generation: Generation, end: TurnEnd, held_ms: Duration, reason: Option<&'a str>,
+    }
+    counts |e, m| m.turn_ended(e.class, e.end);
+    /// The work of a turn was ended under its holder, by the switch or fence `switch` if it was one.
+    WARN "turn.cut_off" TurnCutOff<'a> {
+        agent: &'a AgentName, turn: &'a TurnId, session: &'a SessionName, class: TurnClass, holder: &'a str,
+        generation: Generation, switch: Option<&'a IntentId>, held_ms: Duration, reason: Option<&'a str>,
+    }
+    counts |e, m| m.turn_ended(e.class, TurnEnd::CutOff);
+    /// A fence was decided and its intent is on disk: the work of `turn` is going to be ended.
+    WARN "turn.fenced" TurnFenced<'a> {
+        agent: &'a AgentName, switch: &'a IntentId, turn: Option<&'a TurnId>, generation: Generation,
+        cause: CauseBy, reason: Option<&'a str>,
+    }
+    /// A fence has ended; `outcome` says how.
+    INFO "fence.completed" FenceCompleted<'a> {
+        agent: &'a AgentName, switch: &'a IntentId, turn: Option<&'a TurnId>, generation: Generation,
+        cause: CauseBy, outcome: IntentOutcome, total_ms: Duration, restarts: u32, turns_cut_off: u32,
+        reason: Option<&'a str>,
+    }
+    counts |e, m| m.switch_ended(Plan::Fence, e.cause, e.outcome);
+    /// No turn begins in a session any more.
+    INFO "session.closed" SessionClosed<'a> { agent: &'a AgentName, session: &'a SessionName, }
+
     /// A container's health check says something else than before.
     INFO "agent.health_changed" AgentHealthChanged<'a> { agent: &'a AgentName, is_healthy: bool, }
     /// The agent's container or process has ended while nothing was being done to it.
@@ -155,6 +216,19 @@ events! {
     INFO "agent.adopted" AgentAdopted<'a> {
         agent: &'a AgentName, subscription: &'a SubscriptionName, generation: Generation, instance: Option<&'a str>,
     }
+    /// A container has become an agent, by its labels or by a pattern of the config (`source`); at the start of the daemon
+    /// each that is one is told.
+    INFO "agent.discovered" AgentDiscovered<'a> { agent: &'a AgentName, container: &'a str, source: &'a str, }
+    /// The container of an agent that was discovered is gone, or is none any more. What is known of the agent is kept,
+    /// should it come back.
+    INFO "agent.gone" AgentGone<'a> { agent: &'a AgentName, container: &'a str, }
+    /// Something is wrong with a container that would be an agent: it is none (`is_left_out`), or its labels say
+    /// something else than the config, which holds. Told once until it is mended; `status` shows it as long.
+    WARN "container.refused" ContainerRefused<'a> {
+        container: &'a str, label: Option<&'a str>, reason: &'a str, hint: Option<&'a str>, is_left_out: bool,
+    }
+    /// Containers cannot be listed, for `reason`. Nobody becomes an agent, and nobody is one no more, until they can.
+    WARN "discovery.failed" DiscoveryFailed<'a> { reason: &'a str, }
     /// An agent has no assignment; `reason` is `unknown_credential` if it runs on one that is none of ours.
     WARN "agent.unassigned" AgentUnassigned<'a> { agent: &'a AgentName, reason: &'a str, }
     /// The file of an agent was last written by a daemon with another state directory, `owner`: that one may still run, or
@@ -184,7 +258,7 @@ events! {
     INFO "agent.pinned" AgentPinned<'a> {
         agent: &'a AgentName, subscription: &'a SubscriptionName, sender: &'a str,
     }
-    /// A person took a pin away.
+    /// A pin was taken away: by a person, or because the config does not allow what it was to (`sender` is `config`).
     INFO "agent.unpinned" AgentUnpinned<'a> { agent: &'a AgentName, sender: &'a str, }
     /// An actor of the daemon failed and is started again from what is on disk, or its agent parked. `actor` is
     /// the sort of actor, `count` how often it failed of late.
@@ -212,9 +286,22 @@ events! {
         subscription: &'a SubscriptionName, agent: &'a AgentName, kind: FailureKind, until: Option<Wall>,
         failure: Option<&'a FailureId>,
     }
+    /// Several accounts were banned within an hour: nothing is switched by itself until an operator lets it go on.
+    ERROR "switching.halted" SwitchingHalted<'a> { subscriptions: &'a str, reason: &'a str, }
+    /// Automatic switching goes on after a halt.
+    INFO "switching.resumed" SwitchingResumed<'a> { reason: &'a str, }
     /// A cooldown or quarantine ended; `reason` says how, `agent` is there if it held for that agent alone.
     INFO "subscription.available" SubscriptionAvailable<'a> {
         subscription: &'a SubscriptionName, agent: Option<&'a AgentName>, reason: Option<&'a str>,
+    }
+    /// Somebody read how far a window of a subscription is used up; `utilisation` is in percent.
+    DEBUG "subscription.reading" SubscriptionReading<'a> {
+        subscription: &'a SubscriptionName, agent: Option<&'a AgentName>, scope: Window, model: Option<&'a Model>,
+        utilisation: Option<Utilisation>, serves: bool, reset_at: Option<Wall>, source: ReadingSource,
+    }
+    /// The provider refused a subscription, as somebody trusted read: no agent is moved to it until `until`.
+    INFO "subscription.refused" SubscriptionRefused<'a> {
+        subscription: &'a SubscriptionName, scope: Window, reset_at: Option<Wall>, until: Option<Wall>,
     }
     /// A subscription is not to be used until its credential changes or a person acts.
     ERROR "subscription.quarantined" SubscriptionQuarantined<'a> {
@@ -231,14 +318,21 @@ events! {
 
     /// A notification was handed over.
     INFO "notification.sent" NotificationSent<'a> {
-        notification: &'a str, target: &'a str, topic: NotifyEvent, agent: &'a AgentName, count: u32,
+        notification: &'a str, target: &'a str, topic: &'a str, agent: Option<&'a AgentName>, count: u32,
     }
     counts |e, m| m.notified(e.target, "sent");
+    /// A notification was not sent by itself. `outcome` is `gathered` (told in a summary when there is room again),
+    /// `waits` (the trouble came back within ten minutes: told later if it is still there) or `merged` (the target knows
+    /// already, or what it says ended before it was told).
+    DEBUG "notification.held_back" NotificationHeldBack<'a> {
+        notification: &'a str, target: &'a str, topic: &'a str, agent: Option<&'a AgentName>, outcome: &'a str,
+    }
+    counts |e, m| m.notified(e.target, e.outcome);
     /// A notification was not taken. `outcome` is `retried` (again after `wait_ms`), `refused` (the target will
     /// never take it) or `given_up` (too old); `count` is how often it was tried.
     WARN "notification.failed" NotificationFailed<'a> {
-        notification: &'a str, target: &'a str, topic: NotifyEvent, agent: &'a AgentName, outcome: &'a str,
-        count: u32, wait_ms: Option<Duration>, reason: &'a str,
+        notification: &'a str, target: &'a str, topic: &'a str, agent: Option<&'a AgentName>,
+        outcome: &'a str, count: u32, wait_ms: Option<Duration>, reason: &'a str,
     }
     counts |e, m| m.notified(e.target, e.outcome);
 

@@ -12,8 +12,8 @@ use tracing::field::display;
 use super::escape::Escaped;
 use crate::domain::{
     AgentName, CauseBy, CooldownSource, Disposition, FailureId, FailureKind, Fingerprint, Generation, IntentId,
-    IntentOutcome, Model, NotifyEvent, Outcome, ParkReason, Plan, ReportId, RuntimeState, SubscriptionName, Wall,
-    Window,
+    IntentOutcome, Lost, Model, Outcome, ParkReason, Plan, ReadingSource, ReportId, RuntimeState, SessionName,
+    SubscriptionName, TurnClass, TurnEnd, TurnId, Utilisation, Wall, Window,
 };
 
 /// A value that can be a member of an event.
@@ -51,18 +51,24 @@ members! {
     |v: &ReportId| display(Escaped(v.as_str()));
     |v: &FailureId| display(*v);
     |v: &IntentId| display(*v);
+    |v: &TurnId| display(*v);
+    |v: &SessionName| display(Escaped(v.as_str()));
     |v: &Fingerprint| display(*v);
     |v: Generation| v.0;
     |v: FailureKind| v.as_str();
     |v: Window| v.as_str();
+    |v: Utilisation| v.percent();
+    |v: ReadingSource| v.as_str();
     |v: Outcome| v.as_str();
     |v: IntentOutcome| v.as_str();
     |v: Plan| v.as_str();
     |v: CauseBy| v.as_str();
     |v: CooldownSource| v.as_str();
     |v: Disposition| v.as_str();
-    |v: NotifyEvent| v.as_str();
     |v: ParkReason| v.as_str();
+    |v: TurnClass| v.as_str();
+    |v: TurnEnd| v.as_str();
+    |v: Lost| v.as_str();
     |v: RuntimeState| v.as_str();
     |v: Wall| display(Rfc3339(*v));
     |v: Duration| millis(*v);

@@ -20,7 +20,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::domain::{CauseBy, Disposition, FailureKind, IntentOutcome, Outcome, Plan, SubscriptionName};
+use crate::domain::{
+    CauseBy, Disposition, FailureKind, IntentOutcome, Outcome, Plan, SubscriptionName, TurnClass, TurnEnd, Utilisation,
+    Window,
+};
 
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -75,6 +78,10 @@ pub struct Snapshot {
     pub agents: Vec<(&'static str, u64)>,
     /// Every subscription of the config.
     pub subscriptions: Vec<SubscriptionSnapshot>,
+    /// How many turns there are of each class; list every class.
+    pub turns: Vec<(TurnClass, u64)>,
+    /// Whether nothing is switched by itself.
+    pub is_halted: bool,
 }
 
 /// What is measured of one subscription.
@@ -88,6 +95,8 @@ pub struct SubscriptionSnapshot {
     pub reset_in: Option<Duration>,
     /// How many agents run on it.
     pub agents: u64,
+    /// How far its windows are used up, as freshly read; what is not known is absent.
+    pub utilisation: Vec<(Window, Utilisation)>,
 }
 
 /// The counters and histograms of one daemon.
@@ -110,6 +119,9 @@ pub struct Metrics {
     violations: Family<Labels<1>, Counter>,
     crashes: Family<Labels<1, String>, Counter>,
     refused: Family<Labels<1, String>, Counter>,
+    turns: Family<Labels<2>, Counter>,
+    turn_wait_seconds: Histograms,
+    turns_cut_off: Counter,
 }
 
 /// From a commit (0.1 ms) to a slow stop (100 s), in steps that tell 1 from 2 and 5.
@@ -158,6 +170,9 @@ impl Metrics {
             violations: Family::default(),
             crashes: Family::default(),
             refused: Family::default(),
+            turns: Family::default(),
+            turn_wait_seconds: histograms(),
+            turns_cut_off: Counter::default(),
             registry: Registry::default(),
         };
         // The library appends `_total` to counters and `_info` to the information by itself.
@@ -184,6 +199,13 @@ impl Metrics {
             this.violations.clone(),
         );
         registry.register("actor_crashes", "Actors that failed", this.crashes.clone());
+        registry.register("turns", "Turns that ended, by class and end", this.turns.clone());
+        registry.register(
+            "turn_wait_seconds",
+            "Time from asking for a turn to the grant",
+            this.turn_wait_seconds.clone(),
+        );
+        registry.register("turns_cut_off", "Turns whose work was ended under them", this.turns_cut_off.clone());
         registry.register("api_refused", "API calls refused, by code", this.refused.clone());
         Self { registry, ..this }
     }
@@ -277,6 +299,19 @@ impl Metrics {
         self.refused.get_or_create(&Labels([("code", code.to_owned())])).inc();
     }
 
+    /// A turn was granted.
+    pub fn turn_begun(&self, class: TurnClass, waited: Duration) {
+        self.turn_wait_seconds.get_or_create(&Labels([("class", class.as_str())])).observe(waited.as_secs_f64());
+    }
+
+    /// A turn has ended.
+    pub fn turn_ended(&self, class: TurnClass, end: TurnEnd) {
+        self.turns.get_or_create(&Labels([("class", class.as_str()), ("end", end.as_str())])).inc();
+        if end == TurnEnd::CutOff {
+            self.turns_cut_off.inc();
+        }
+    }
+
     /// Everything in the text form that Prometheus reads ([`CONTENT_TYPE`]).
     #[must_use]
     pub fn render(&self, snapshot: &Snapshot) -> String {
@@ -302,7 +337,13 @@ fn present(snapshot: &Snapshot) -> Registry {
     let cooling = Family::<Labels<1, String>, Gauge>::default();
     let reset = Family::<Labels<1, String>, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     let load = Family::<Labels<1, String>, Gauge>::default();
+    let used = Family::<Labels<2, String>, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
     for subscription in &snapshot.subscriptions {
+        for (window, utilisation) in &subscription.utilisation {
+            let labels =
+                [("subscription", subscription.name.as_str().to_owned()), ("window", window.as_str().to_owned())];
+            used.get_or_create(&Labels(labels)).set(f64::from(utilisation.0) / 1000.0);
+        }
         let labels = Labels([("subscription", subscription.name.as_str().to_owned())]);
         cooling.get_or_create(&labels).set(i64::from(subscription.is_cooling));
         load.get_or_create(&labels).set(subscription.agents.cast_signed());
@@ -310,10 +351,23 @@ fn present(snapshot: &Snapshot) -> Registry {
             reset.get_or_create(&labels).set(reset_in.as_secs_f64());
         }
     }
+    let turns = Family::<Labels<1>, Gauge>::default();
+    for (class, count) in &snapshot.turns {
+        turns.get_or_create(&Labels([("class", class.as_str())])).set(count.cast_signed());
+    }
+    registry.register("turns_active", "Turns under way, by class", turns);
     registry.register("agents", "Agents by phase", agents);
     registry.register("subscription_cooling", "1 if the subscription is not to be used by anyone", cooling);
     registry.register("subscription_reset_seconds", "Time until a cooling subscription comes back", reset);
     registry.register("subscription_agents", "Agents that run on the subscription", load);
+    registry.register(
+        "subscription_utilisation",
+        "Share of a window that is used up, 1 is all of it, by a reading that is not too old",
+        used,
+    );
+    let halted = Gauge::<i64>::default();
+    halted.set(i64::from(snapshot.is_halted));
+    registry.register("switching_halted", "1 while nothing is switched by itself, after several bans", halted);
     registry
 }
 
@@ -371,8 +425,15 @@ mod tests {
             is_cooling,
             reset_in,
             agents: 2,
+            utilisation: if is_cooling && reset_in.is_some() {
+                vec![(Window::FiveHour, Utilisation(425)), (Window::Weekly, Utilisation::FULL)]
+            } else {
+                vec![]
+            },
         };
         let snapshot = Snapshot {
+            is_halted: true,
+            turns: vec![],
             agents: vec![("serving", 3), ("parked", 0)],
             subscriptions: vec![of("max-a", true, Some(Duration::from_secs(90))), of("max-b", true, None)],
         };
@@ -383,7 +444,15 @@ mod tests {
         assert!(text.contains("switchman_subscription_reset_seconds{subscription=\"max-a\"} 90.0\n"), "{text}");
         assert!(!text.contains("reset_seconds{subscription=\"max-b\"}"), "{text}");
         assert!(text.contains("switchman_subscription_agents{subscription=\"max-a\"} 2\n"), "{text}");
-        let later = metrics.render(&Snapshot { agents: vec![("serving", 4)], subscriptions: vec![] });
+        let used = |name: &str, window: &str| {
+            format!("switchman_subscription_utilisation{{subscription=\"{name}\",window=\"{window}\"}}")
+        };
+        assert!(text.contains(&format!("{} 0.425\n", used("max-a", "five_hour"))), "{text}");
+        assert!(text.contains(&format!("{} 1.0\n", used("max-a", "weekly"))), "{text}");
+        assert!(!text.contains("utilisation{subscription=\"max-b\""), "{text}");
+        assert!(text.contains("switchman_switching_halted 1\n"), "{text}");
+        let later = metrics.render(&Snapshot { agents: vec![("serving", 4)], ..Snapshot::default() });
+        assert!(later.contains("switchman_switching_halted 0\n"), "{later}");
         assert!(later.contains("switchman_agents{phase=\"serving\"} 4\n"), "{later}");
         assert!(!later.contains("max-a"), "a removed subscription does not linger: {later}");
     }

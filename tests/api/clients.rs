@@ -199,6 +199,8 @@ async fn a_token_in_a_body_comes_out_nowhere() {
         format!(r#"{{"evidence":{{"headers":{{"x":["{CANARY}"]}}}}}}"#),
         format!(r#"{{"kind":"auth" {CANARY}"#),
         format!("\"{CANARY}\""),
+        format!(r#"{{"window":"{CANARY}"}}"#),
+        format!(r#"{{"window":"weekly","at":"{CANARY}"}}"#),
     ];
     for body in &bodies {
         for (method, path) in [
@@ -206,6 +208,7 @@ async fn a_token_in_a_body_comes_out_nowhere() {
             ("POST", "/v1/agents/one/pause"),
             ("PUT", "/v1/agents/one/pin"),
             ("PUT", "/v1/subscriptions/a/cooldown"),
+            ("POST", "/v1/subscriptions/a/readings"),
         ] {
             let reply = super::client::call(&rig.socket(), method, path, body).await;
             assert!(!reply.text.contains("CANARY"), "{body}: {reply:?}");
@@ -220,4 +223,37 @@ async fn a_token_in_a_body_comes_out_nowhere() {
     let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("failure."), "the log was listened to");
     assert!(!log.contains("CANARY"), "{log}");
+}
+
+#[tokio::test]
+async fn the_token_of_a_lease_comes_out_nowhere_but_in_its_answer() {
+    let page = Page::default();
+    let writer = page.clone();
+    let lines = Lines::new(LineStyle::Json, move || writer.clone(), Arc::new(SystemClock::new()));
+    let _logged = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines));
+    let rig = Rig::one().await;
+    let (id, token) = rig.begin(r#"{"session":"chat","key":"k"}"#).await;
+    let (_, other) = rig.begin(r#"{"session":"other"}"#).await;
+    let replies = [
+        rig.held(&format!("/v1/turns/{id}/heartbeat"), &token, "").await,
+        rig.held(&format!("/v1/turns/{id}/heartbeat"), &other, "").await,
+        rig.held(&format!("/v1/turns/{id}/heartbeat"), &format!("{token}{token}"), "").await,
+        rig.held(&format!("/v1/turns/{id}/cancelled"), &token, "").await,
+        rig.held(&format!("/v1/turns/{token}/heartbeat"), &token, "").await,
+        rig.held(&format!("/v1/turns/{id}/heartbeat?{token}"), &token, "").await,
+        rig.held(&format!("/v1/turns/{id}/complete"), &token, &format!(r#"{{"result":"{token}"}}"#)).await,
+        rig.held(&format!("/v1/turns/{id}/complete"), &token, r#"{"result":"ok"}"#).await,
+        rig.post("/v1/agents/one/turns", r#"{"session":"other"}"#).await,
+        rig.get("/v1/turns").await,
+        rig.get("/v1/turns?ended=true").await,
+        rig.get(&format!("/v1/turns/{id}")).await,
+        rig.get("/v1/agents/one").await,
+        rig.get("/metrics").await,
+    ];
+    for reply in &replies {
+        assert!(!reply.text.contains(&token) && !reply.text.contains(&other), "{reply:?}");
+    }
+    let log = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("turn.begun") && log.contains("turn.completed"), "the log was listened to");
+    assert!(!log.contains(&token) && !log.contains(&other), "{log}");
 }

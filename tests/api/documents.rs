@@ -15,7 +15,7 @@ fn members(document: &Value) -> Vec<&str> {
 async fn an_agent_has_the_members_of_the_contract() {
     let rig = Rig::one().await;
     let list = rig.get("/v1/agents").await.json();
-    assert_eq!(members(&list), ["agents"]);
+    assert_eq!(members(&list), ["agents", "container_problems"]);
     let agent = rig.get("/v1/agents/one").await.json();
     assert_eq!(list["agents"][0], agent);
     let mut expected = [
@@ -25,6 +25,7 @@ async fn an_agent_has_the_members_of_the_contract() {
         "reason",
         "paused",
         "paused_until",
+        "monitor_only",
         "pinned",
         "assignment",
         "pending",
@@ -72,6 +73,8 @@ async fn a_subscription_has_the_members_of_the_contract() {
         "provider",
         "type",
         "priority",
+        "metered",
+        "reserve",
         "quota_identity",
         "agents",
         "agents_max",
@@ -84,6 +87,7 @@ async fn a_subscription_has_the_members_of_the_contract() {
         "credential",
         "failures",
         "readings",
+        "nearest_wall",
     ];
     expected.sort_unstable();
     assert_eq!(members(a), expected);
@@ -184,6 +188,7 @@ async fn an_operators_switch_is_in_the_history_with_who_and_why() {
         "ready_ms",
         "turns_cut_off",
         "restarts",
+        "turn",
     ];
     expected.sort_unstable();
     assert_eq!(members(&begun.json()), expected);

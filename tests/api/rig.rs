@@ -7,21 +7,22 @@ use std::time::Duration;
 
 use switchman::actor::{Root, Switchman, Wiring};
 use switchman::api::{self, ApiServer, Door, Limits};
-use switchman::domain::{AgentName, Instance, RuntimeState, SubscriptionName, SubscriptionType, Tool};
+use switchman::domain::{AgentName, Instance, RuntimeState, SubscriptionName, SubscriptionType};
 use switchman::drivers::fake::fault::Gate;
 use switchman::drivers::fake::runtime::{FakeWorld, Place};
 use switchman::drivers::fake::store::FakeStore;
 use switchman::drivers::fingerprint::fingerprint;
 use switchman::drivers::system_clock::SystemClock;
 use switchman::machine::agent::{AgentState, testing};
-use switchman::machine::policy::{Policy, RuntimeKind};
+use switchman::machine::policy::{Policy, PoolSettings, RuntimeKind};
 use switchman::ports::Pending;
 use switchman::ports::credentials::{Credential, CredentialError, CredentialSource, Login, TakenBack};
 use switchman::ports::runtime::{Readiness, ReloadOrder, Runtime, RuntimeError, RuntimeEvent, Seen, StartOrder};
 use switchman::telemetry::Telemetry;
 use tokio::sync::watch;
 
-use super::client::{Reply, call};
+use super::client::{Reply, call, send};
+use super::conformity;
 
 /// Nothing in a test may take longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -158,8 +159,8 @@ impl Rig {
         Door {
             socket: self.socket(),
             socket_mode: 0o660,
+            agent_sockets: BTreeMap::new(),
             subscriptions: ["a", "b", "c"].map(SubscriptionName::from).into(),
-            tools: self.agents.keys().map(|name| (name.clone(), Tool::ClaudeCode)).collect(),
             limits: self.limits.clone(),
         }
     }
@@ -185,8 +186,11 @@ impl Rig {
             store: Arc::clone(&self.store) as _,
             clock: Arc::new(SystemClock::new()),
             telemetry: self.telemetry.clone(),
+            lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
             notifiers: Vec::new(),
             restarts_in_parallel: 8,
+            splay: Duration::ZERO,
+            pool: PoolSettings::default(),
             keep: Duration::from_secs(86_400),
             keep_bytes: 1 << 30,
         });
@@ -234,26 +238,64 @@ impl Rig {
         self.until(agent, |state| state.generation().0 == generation && !state.phase.is_switching()).await;
     }
 
+    /// A POST of the holder of a turn.
+    pub(crate) async fn held(&self, path: &str, token: &str, body: &str) -> Reply {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Lease {token}\r\n");
+        let text = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+        let reply = send(&self.socket(), text.as_bytes()).await;
+        described("POST", path, body, &reply);
+        reply
+    }
+
+    /// Begins a turn of agent `one`; its id and its token.
+    pub(crate) async fn begin(&self, body: &str) -> (String, String) {
+        let begun = self.post("/v1/agents/one/turns", body).await;
+        assert_eq!(begun.status, 201, "{begun:?}");
+        let document = begun.json();
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        (text(&document["turn"]["id"]), text(&document["lease_token"]))
+    }
+
+    /// The same, taken with a first heartbeat.
+    pub(crate) async fn take(&self, body: &str) -> (String, String) {
+        let (id, token) = self.begin(body).await;
+        assert_eq!(self.held(&format!("/v1/turns/{id}/heartbeat"), &token, "").await.status, 200);
+        (id, token)
+    }
+
+    /// Asks, and holds the answer against the document that describes the API.
+    async fn ask(&self, method: &str, path: &str, body: &str) -> Reply {
+        let reply = call(&self.socket(), method, path, body).await;
+        described(method, path, body, &reply);
+        reply
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
-        call(&self.socket(), "GET", path, "").await
+        self.ask("GET", path, "").await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &str) -> Reply {
-        call(&self.socket(), "POST", path, body).await
+        self.ask("POST", path, body).await
     }
 
     pub(crate) async fn put(&self, path: &str, body: &str) -> Reply {
-        call(&self.socket(), "PUT", path, body).await
+        self.ask("PUT", path, body).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Reply {
-        call(&self.socket(), "DELETE", path, "").await
+        self.ask("DELETE", path, "").await
     }
 
     /// Reports a failure of agent `one`.
     pub(crate) async fn report(&self, body: &str) -> Reply {
         self.post("/v1/agents/one/failures", body).await
     }
+}
+
+/// Holds an answer against the document that describes the API.
+fn described(method: &str, path: &str, body: &str, reply: &Reply) {
+    let complaints = conformity::complaints(conformity::committed(), method, path, body, reply);
+    assert!(complaints.is_empty(), "{complaints:#?}\n{reply:?}");
 }
 
 /// Waits at a gate, but not for ever.

@@ -39,7 +39,7 @@ impl Ran {
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchman"));
     command.args(arguments).stdin(Stdio::null());
-    for name in ["SWITCHMAN_CONFIG", "SWITCHMAN_SOCKET", "SWITCHMAN_MAX_A", "NO_COLOR"] {
+    for name in ["SWITCHMAN_CONFIG", "SWITCHMAN_SOCKET", "SWITCHMAN_LEASE", "SWITCHMAN_MAX_A", "NO_COLOR"] {
         command.env_remove(name);
     }
     command

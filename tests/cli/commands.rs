@@ -4,7 +4,9 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::binary::run_fed;
-use crate::documents::{agent, agents, answer, changed, explanation, problem, switch, versioned};
+use crate::documents::{
+    agent, agents, answer, changed, explanation, problem, reading, subscription, switch, versioned,
+};
 use crate::script::Script;
 
 fn body(asked: &str) -> Value {
@@ -145,7 +147,7 @@ fn an_agent_that_is_there_already_is_not_moved() {
 fn a_dry_run_shows_the_ranking() {
     let script = Script::new().answers(SWITCH, 200, &explanation());
     let ran = script.run("switch reviewer --dry-run");
-    assert!(ran.code == Some(0) && ran.out.ends_with("would pick max-b\n"), "{}", ran.shown());
+    assert!(ran.code == Some(0) && ran.out.contains("\nwould pick max-b\norder: "), "{}", ran.shown());
     assert_eq!(body(&script.asked()[0]), json!({"dry_run": true}));
     assert_eq!(script.run("switch reviewer --dry-run --json").document(), versioned(&explanation()));
 }
@@ -225,7 +227,7 @@ fn one_agent_is_resumed_or_whatever_is_paused() {
         &agents(),
     );
     assert_eq!(script.run("resume writer").out, "writer is not paused any more\n");
-    assert_eq!(script.run("resume").out, "no agent is paused any more\n");
+    assert_eq!(script.run("resume").out, "no agent is paused any more, and switching is not halted\n");
     assert_eq!(script.run("resume --all --json").document()["agents"].as_array().unwrap().len(), 4);
 }
 
@@ -268,4 +270,38 @@ fn cooldowns_are_set_and_cleared() {
     assert_eq!(script.run("cooldown clear max-a").out, "max-a does not cool any more\n");
     assert_eq!(body(&script.asked()[0]), json!({"for": "2h"}));
     assert_eq!(script.run("cooldown clear max-a --json").document(), json!({"name": "max-a", "schema_version": 1}));
+}
+
+#[test]
+fn a_reading_is_handed_in_and_the_subscription_shown_as_it_stands() {
+    let path = "POST /v1/subscriptions/max-a/readings";
+    let used = changed(subscription("max-a"), &json!({"nearest_wall": reading(&json!({}))}));
+    let script = Script::new().answers(path, 200, &used);
+    let ran = script.run("reading max-a --window weekly --used 72.5 --reset-at 2026-11-24T09:00:00+01:00");
+    assert_eq!(ran.shown(), "max-a is eligible, used: weekly 72.5 %, 2 h 3 min ago\n--- stderr\n--- exit 0");
+    script.run("reading max-a --window model --model opus --refused");
+    script.run("reading max-a --window five_hour --used 80%");
+    let asked = script.asked();
+    let first = json!({"window": "weekly", "utilisation": 72.5, "reset_at": "2026-11-24T08:00:00.000Z"});
+    assert_eq!(body(&asked[0]), first);
+    assert_eq!(body(&asked[1]), json!({"window": "model", "model": "opus", "serves": false}));
+    assert_eq!(body(&asked[2]), json!({"window": "five_hour", "utilisation": 80.0}));
+    assert_eq!(script.run("reading max-a --window weekly --json").document(), versioned(&used));
+}
+
+#[test]
+fn a_reading_of_one_that_is_refused_says_why_and_one_of_nobody_ends_with_one() {
+    let refused = json!({
+        "eligible": false, "reason": "refused by the provider as last read (window five_hour)",
+        "nearest_wall": reading(&json!({"window": "five_hour", "serves": false, "utilisation": null}))
+    });
+    let path = "POST /v1/subscriptions/max-a/readings";
+    let script = Script::new().answers(path, 200, &changed(subscription("max-a"), &refused));
+    assert_snapshot!(script.run("reading max-a --window five_hour --refused").shown(), @r"
+    max-a is not eligible: refused by the provider as last read (window five_hour), used: five_hour refused, 2 h 3 min ago
+    --- stderr
+    --- exit 0
+    ");
+    let script = Script::new().answers(path, 404, &problem(404, "subscription_not_found", "no such subscription"));
+    assert_eq!(script.run("reading max-a --window weekly").code, Some(1));
 }

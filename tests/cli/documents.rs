@@ -31,6 +31,15 @@ pub(crate) fn switch(outcome: &str) -> Value {
     })
 }
 
+pub(crate) fn turn(state: &str) -> Value {
+    json!({
+        "id": "reviewer-t7", "agent": "reviewer", "session": ["x", "y"], "class": "interactive", "holder": "front end",
+        "subscription": "max-b", "generation": 4, "started_at": earlier(), "lease_s": 60, "state": state,
+        "cancel_requested": null, "failure_reported": false, "expires_at": later(), "ended_at": null, "switch": null,
+        "reason": null
+    })
+}
+
 pub(crate) fn agent(name: &str) -> Value {
     let mut last = switch("ready");
     last["finished_at"] = json!(earlier());
@@ -78,12 +87,21 @@ pub(crate) fn cooldown(kind: &str, until: Option<&str>) -> Value {
 
 pub(crate) fn subscription(name: &str) -> Value {
     json!({
-        "name": name, "provider": "anthropic", "type": "setup-token", "priority": null, "quota_identity": name,
+        "name": name, "provider": "anthropic", "type": "setup-token", "priority": 1, "metered": false, "reserve": false,
+        "quota_identity": name,
         "agents": [], "agents_max": 8, "eligible": true, "reason": null, "cooldown": null, "cooling_for": {},
         "suspect": false, "quarantined": null,
         "credential": {"readable": true, "fingerprint": "sha256:12", "at": earlier()},
-        "failures": {"recent": 0, "last_at": null}, "readings": []
+        "failures": {"recent": 0, "last_at": null}, "readings": [], "nearest_wall": null
     })
+}
+
+pub(crate) fn reading(members: &Value) -> Value {
+    let plain = json!({
+        "window": "weekly", "model": null, "utilisation": 72.5, "serves": true, "reset_at": later(), "at": earlier(),
+        "source": "reporter", "agent": null
+    });
+    changed(plain, members)
 }
 
 pub(crate) fn subscriptions() -> Value {
@@ -92,6 +110,7 @@ pub(crate) fn subscriptions() -> Value {
         "cooldown": cooldown("rate_limit", Some(&later()))
     });
     let used = json!({"agents": ["reviewer", "idle"], "suspect": true, "quota_identity": "org-1",
+        "nearest_wall": reading(&json!({})),
         "cooling_for": {"idle": cooldown("rate_limit", Some(&later()))}});
     let banned = json!({
         "eligible": false, "reason": "quarantined after banned (by operator)",
@@ -103,7 +122,9 @@ pub(crate) fn subscriptions() -> Value {
     });
     json!({"subscriptions": [
         changed(subscription("max-a"), &limit), changed(subscription("max-b"), &used),
-        changed(subscription("max-c"), &banned), changed(subscription("max-d"), &unreadable), subscription("max-e")
+        changed(subscription("max-c"), &banned), changed(subscription("max-d"), &unreadable),
+        changed(subscription("max-e"), &json!({"metered": true, "reserve": true,
+            "nearest_wall": reading(&json!({"model": "opus", "window": "model", "utilisation": 3.0, "agent": "idle"}))}))
     ]})
 }
 
@@ -112,19 +133,22 @@ pub(crate) fn explanation() -> Value {
         let plain = json!({
             "subscription": name, "verdict": "eligible", "reason": null, "until": null, "source": null,
             "suspect": false, "agents": 1, "agents_max": 8, "credential_read_at": "2026-11-21T09:56:00.000Z",
-            "cooling_since": null
+            "cooling_since": null, "reading": null, "priority": 1, "metered": false, "reserve": false
         });
         changed(plain, &members)
     };
     json!({
         "agent": "reviewer", "phase": "serving", "current": "max-a", "would_pick": "max-b", "earliest_reset": null,
+        "strategy": "headroom",
         "gates": {
             "switching": true, "paused": true, "paused_until": "2026-11-21T10:05:00.000Z", "pinned": "max-a",
             "braked_until": "2026-11-21T11:00:00.000Z", "parked": null, "exhausted_since": null, "obstacle": null
         },
         "subscriptions": [
-            candidate("max-b", json!({})),
-            candidate("max-c", json!({"suspect": true})),
+            candidate("max-b", json!({
+                "reading": reading(&json!({"at": "2026-11-21T09:55:00.000Z", "reset_at": null}))
+            })),
+            candidate("max-c", json!({"suspect": true, "metered": true, "reserve": true})),
             candidate("max-a", json!({
                 "verdict": "cooling", "reason": "cooling after rate_limit (by reporter)", "source": "reporter",
                 "until": "2026-11-21T12:00:00.000Z", "cooling_since": "2026-11-21T09:57:00.000Z"

@@ -112,6 +112,58 @@ fn explain_says_that_nobody_is_left() {
 }
 
 #[test]
+fn explain_says_by_which_strategy_the_order_came_about() {
+    for (strategy, order) in [
+        ("least_assigned", "order: strategy least_assigned, the fewest agents first; then"),
+        ("priority", "order: strategy priority, the lowest tier first, then the fewest agents; then"),
+        ("headroom", "order: strategy headroom, the furthest from its nearest limit first, by fresh readings"),
+        ("soonest_reset", "order: strategy soonest_reset, the quota that expires next first, by fresh readings"),
+        // Of a later version.
+        ("round_robin", "order: strategy round_robin\n"),
+    ] {
+        let shown = changed(explanation(), &json!({"strategy": strategy}));
+        let script = Script::new().answers("GET /v1/agents/reviewer/explain", 200, &shown);
+        let out = script.run("explain reviewer").out;
+        assert!(out.contains(order), "{out}");
+        // Tiers matter to this one only.
+        assert_eq!(out.contains("tier 1"), strategy == "priority", "{out}");
+    }
+}
+
+#[test]
+fn a_halt_is_told_by_explain_and_by_status() {
+    let mut halted = explanation();
+    halted["gates"]["halted"] = json!("the provider has disabled several accounts within an hour: max-a, max-b");
+    let script = Script::new().answers("GET /v1/agents/reviewer/explain", 200, &halted);
+    let line = "  switching is halted until switchman resume --all: the provider has disabled several accounts within an \
+                hour: max-a, max-b\n";
+    assert!(script.run("explain reviewer").out.contains(line));
+    let why = "switching is halted: the provider has disabled several accounts within an hour: max-a, max-b";
+    let script = Script::new()
+        .answers("GET /v1/agents", 200, &agents())
+        .answers("GET /v1/subscriptions", 200, &subscriptions())
+        .answers("GET /readyz", 200, &json!({"status": "ready", "reason": why, "degraded": [why]}));
+    assert!(script.run("status").out.ends_with(&format!("\ndegraded: {why}\n")));
+}
+
+#[test]
+fn an_older_daemon_that_knows_of_no_readings_is_read_all_the_same() {
+    let mut old = subscriptions();
+    for row in old["subscriptions"].as_array_mut().unwrap() {
+        let row = row.as_object_mut().unwrap();
+        row.insert("priority".to_owned(), Value::Null);
+        row.retain(|name, _| !["metered", "reserve", "nearest_wall"].contains(&name.as_str()));
+    }
+    let script = Script::new()
+        .answers("GET /v1/agents", 200, &agents())
+        .answers("GET /v1/subscriptions", 200, &old)
+        .answers("GET /readyz", 200, &json!({"status": "ready", "reason": null, "degraded": []}));
+    let ran = script.run("status");
+    assert_eq!((ran.code, &*ran.err), (Some(0), ""));
+    assert!(ran.out.contains("max-e"), "{}", ran.out);
+}
+
+#[test]
 fn history_is_a_table_or_the_pages_in_one() {
     let recover = json!({
         "kind": "recover", "cause": {"by": "recovery", "kind": null, "failure": null, "reason": null}, "from": null,

@@ -18,6 +18,8 @@ type Bytes = Vec<u8>;
 struct Shared {
     answers: BTreeMap<String, VecDeque<Bytes>>,
     asked: Vec<String>,
+    /// The header `Authorization` of each request.
+    proofs: Vec<Option<String>>,
     is_over: bool,
 }
 
@@ -67,6 +69,11 @@ impl Script {
         self.shared.lock().unwrap().asked.clone()
     }
 
+    /// How whoever asked proved to be somebody, a line each.
+    pub(crate) fn proofs(&self) -> Vec<Option<String>> {
+        self.shared.lock().unwrap().proofs.clone()
+    }
+
     /// Runs the binary against it.
     pub(crate) fn run(&self, line: &str) -> Ran {
         let socket = self.socket();
@@ -91,12 +98,13 @@ fn serve(mut stream: UnixStream, shared: &Mutex<Shared>) -> std::io::Result<()> 
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let asked = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
-    let mut length = 0;
+    let (mut length, mut proof) = (0, None);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
         match header.trim_end().split_once(": ") {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap_or(0),
+            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => proof = Some(value.to_owned()),
             Some(_) => {}
             None => break,
         }
@@ -106,6 +114,7 @@ fn serve(mut stream: UnixStream, shared: &Mutex<Shared>) -> std::io::Result<()> 
     let body = String::from_utf8_lossy(&body);
     let answer = {
         let mut shared = shared.lock().unwrap();
+        shared.proofs.push(proof);
         shared.asked.push(if body.is_empty() { asked.clone() } else { format!("{asked} {body}") });
         let answers = shared.answers.get_mut(&asked);
         answers.and_then(|answers| if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() })

@@ -52,7 +52,7 @@ async fn s5_its_own_reset_lets_it_go_on_without_a_restart() {
     harbour.site.event("agent.woken", |event| event["agent"] == "one").await;
     let now = harbour.site.serving("one").await;
     assert_eq!((&now["assignment"]["subscription"], &now["assignment"]["generation"]), (&json!("b"), &json!(2)));
-    harbour.site.hook.notified("it goes on", |told| told["event"] == "recovered").await;
+    harbour.site.hook.notified("it goes on", |told| told["event"] == "woken").await;
     eventually("nothing keeps it", async || harbour.site.agent("one").await["reason"].is_null().then_some(())).await;
     assert_eq!(harbour.life("one").await, life);
     harbour.close().await;

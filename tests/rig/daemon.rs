@@ -22,6 +22,9 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_switchman");
 pub(crate) fn binary(config: &Path) -> Command {
     let mut command = Command::new(BINARY);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
+    // Besides, what a rig has laid beside the config: one variable in each line.
+    let more = std::fs::read_to_string(config.with_file_name("environment")).unwrap_or_default();
+    command.envs(more.lines().filter_map(|line| line.split_once('=')));
     command.arg("--config").arg(config).stdin(Stdio::null());
     command
 }

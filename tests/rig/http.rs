@@ -17,22 +17,36 @@ pub(crate) struct Answered {
     pub(crate) text: String,
 }
 
-/// One request; an error if the daemon is not there or goes away before it has answered.
-pub(crate) async fn call(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<Answered> {
+/// One request with these headers besides the usual ones, each as `Name: value`; an error if the daemon is not there or
+/// goes away before it has answered.
+pub(crate) async fn call(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    headers: &[String],
+    body: Option<&Value>,
+) -> std::io::Result<Answered> {
     let called = async {
         let mut stream = UnixStream::connect(socket).await?;
-        let body = body.map(ToString::to_string).unwrap_or_default();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: switchman\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(format!("{head}{body}").as_bytes()).await?;
+        stream.write_all(request(method, path, headers, body).as_bytes()).await?;
         let mut text = String::new();
         stream.read_to_string(&mut text).await?;
         read(text)
     };
     tokio::time::timeout(LONG, called).await.unwrap_or_else(|_| panic!("{method} {path} is not answered"))
+}
+
+fn request(method: &str, path: &str, headers: &[String], body: Option<&Value>) -> String {
+    let body = body.map(ToString::to_string).unwrap_or_default();
+    let mut head = vec![
+        format!("{method} {path} HTTP/1.1"),
+        "Host: switchman".to_owned(),
+        "Connection: close".to_owned(),
+        "Content-Type: application/json".to_owned(),
+        format!("Content-Length: {}", body.len()),
+    ];
+    head.extend_from_slice(headers);
+    format!("{}\r\n\r\n{body}", head.join("\r\n"))
 }
 
 fn read(text: String) -> std::io::Result<Answered> {

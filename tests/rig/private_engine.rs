@@ -104,7 +104,7 @@ impl PrivateEngine {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
                 panic!("dockerd ended with {status} (it needs root):\n{}", self.log_end());
             }
-            let pinged = http::call(&socket, "GET", "/_ping", None).await;
+            let pinged = http::call(&socket, "GET", "/_ping", &[], None).await;
             pinged.is_ok_and(|answered| answered.status == 200).then_some(())
         })
         .await;

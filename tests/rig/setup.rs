@@ -48,6 +48,8 @@ pub(crate) struct SubscriptionSetup {
 pub(crate) struct Setup {
     pub(crate) subscriptions: Vec<SubscriptionSetup>,
     pub(crate) agents: Vec<AgentSetup>,
+    /// Lines of `[api]` besides the socket.
+    pub(crate) api: String,
     /// Lines of `[switching]`.
     pub(crate) switching: String,
     /// Lines of `[docker]`.
@@ -139,11 +141,13 @@ impl Folder {
         std::fs::write(self.config(), self.text(setup, webhook)).unwrap();
     }
 
-    fn text(&self, setup: &Setup, webhook: &str) -> String {
+    /// The config as a text.
+    pub(crate) fn text(&self, setup: &Setup, webhook: &str) -> String {
         let mut text = format!(
-            "state_dir = {}\n[api]\nsocket = {}\n[log]\nformat = \"json\"\n[switching]\n{}\n[docker]\n{}\n",
+            "state_dir = {}\n[api]\nsocket = {}\n{}\n[log]\nformat = \"json\"\n[switching]\n{}\n[docker]\n{}\n",
             quoted(&self.path("state")),
             quoted(&self.socket()),
+            setup.api,
             setup.switching,
             setup.docker
         );
@@ -162,7 +166,7 @@ impl Folder {
             text.push_str(&self.place(agent));
         }
         text.push_str(&setup.sections);
-        writeln!(text, "[[notify]]\nwebhook = {webhook:?}").unwrap();
+        writeln!(text, "[[notify]]\nwebhook = {webhook:?}\nper_hour = 3600").unwrap();
         text
     }
 

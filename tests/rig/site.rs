@@ -100,7 +100,18 @@ impl Site {
 
     /// A request; `None` if the daemon went away before it had answered.
     pub(crate) async fn try_call(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Answered> {
-        let answered = http::call(&self.folder.socket(), method, path, body).await.ok()?;
+        self.try_call_with(method, path, &[], body).await
+    }
+
+    /// The same with these headers, each as `Name: value`.
+    pub(crate) async fn try_call_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[String],
+        body: Option<&Value>,
+    ) -> Option<Answered> {
+        let answered = http::call(&self.folder.socket(), method, path, headers, body).await.ok()?;
         self.seen.lock().unwrap().push_str(&answered.text);
         Some(answered)
     }

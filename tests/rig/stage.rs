@@ -60,7 +60,8 @@ impl Stage {
         stage
     }
 
-    fn container(&self, agent: &str) -> Option<&str> {
+    /// The name of its container; a child has none.
+    pub(crate) fn container(&self, agent: &str) -> Option<&str> {
         self.containers.iter().find(|(name, _)| name == agent).map(|(_, container)| container.as_str())
     }
 
@@ -146,7 +147,8 @@ async fn start_containers(site: &Site, containers: &[(String, String)]) -> TestE
     engine
 }
 
-async fn docker(arguments: &[&str]) -> String {
+/// Runs the engine's own client.
+pub(crate) async fn docker(arguments: &[&str]) -> String {
     let host = host().to_string();
     let output = tokio::process::Command::new("docker").args(["--host", &host]).args(arguments).output().await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -221,7 +221,10 @@ async fn engines_old_and_new_are_understood_and_asked_in_no_version_of_their_own
         let seen = runtime.look(&one()).await.unwrap();
         assert_eq!((seen.state, seen.instance), (RuntimeState::Running, Some(super::scripted_engine::before())));
         let mounts = vec![Mount { source: "/srv/a".into(), destination: "/a".into() }];
-        let expected = Surroundings { variables: vec!["TOKEN".to_owned()], mounts, ..Surroundings::default() };
+        // 2026-11-01T10:00:00.1Z
+        let began_at = Some(Wall(1_793_527_200_100));
+        let variables = vec!["TOKEN".to_owned()];
+        let expected = Surroundings { variables, mounts, began_at, ..Surroundings::default() };
         assert_eq!(seen.surroundings, Some(expected));
         assert_eq!(engine.requests(), ["GET /containers/box/json"], "a look is one call");
         assert_eq!(heard(&runtime, "the end", end).await.exit_code, Some(1));

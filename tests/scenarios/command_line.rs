@@ -56,6 +56,47 @@ async fn a_failure_is_reported_waited_for_and_found_in_status_explain_and_histor
     stage.runs_on("one", "a").await;
 }
 
+/// What a script in front of an agent does.
+const HOLDER: &str = r#"
+set -eu
+switchman() { "$BINARY" --socket "$SOCKET" "$@"; }
+switchman turn begin one --session chat --holder script --queue > lease
+read -r turn _token < lease
+switchman turn heartbeat "$turn" --lease-file lease
+switchman turn begin one --session chat 2> refused && exit 1 || test $? = 3
+grep -q "$turn of script" refused
+switchman turn cancel "$turn" --by somebody
+switchman turn heartbeat "$turn" --wait 1h --lease-file lease
+switchman turn complete "$turn" --lease-file lease --kind network
+switchman turn complete "$turn" --lease-file - < lease 2> refused && exit 1 || test $? = 3
+cat refused
+switchman turn list one
+switchman turn close one chat
+"#;
+
+#[tokio::test]
+async fn a_script_holds_a_turn() {
+    let stage = Stage::set(Ground::Children, Setup::new(&["a"], &["one"])).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-c", HOLDER]).current_dir(folder.path());
+    shell.env("BINARY", crate::daemon::BINARY).env("SOCKET", stage.site.folder.socket());
+    let output = shell.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let expected = [
+        "held: the next heartbeat is due within 1 min",
+        "script is asked to stop one-t1 (one-t1-c1)",
+        "cancel: somebody asks to stop (one-t1-c1)",
+        "failed: one-t1",
+        "ignored: one stays: network never moves an agent (network never moves an agent)",
+        "switchman: turn one-t1 has ended: failed (turn_already_complete)",
+        "no turns",
+        "session chat of one is closed",
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+}
+
 #[tokio::test]
 async fn a_refusal_is_three_and_recorded_is_zero_whatever_the_outcome() {
     let stage = Stage::set(Ground::Children, Setup::new(&["a", "b"], &["one"])).await;

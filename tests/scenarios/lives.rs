@@ -3,9 +3,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::program::eventually;
 use crate::setup::{Setup, SubscriptionSetup};
 use crate::site::Site;
 use crate::stage::{Ground, Stage};
@@ -117,4 +119,29 @@ async fn told_to_stop_within_a_switch_it_ends_in_time_and_the_next_life_complete
     assert!(told.len() <= 2, "{told:?}");
     told.dedup();
     assert_eq!(told.len(), 1, "{told:?}");
+}
+
+/// However the stop goes about: the owner of the agent ends at the same time.
+#[tokio::test]
+async fn whoever_waits_for_a_turn_is_told_that_the_daemon_stops() {
+    const WAITING: usize = 300;
+    let mut stage = Stage::set(Ground::Children, Setup::new(&["a"], &["one"])).await;
+    let site = &stage.site;
+    let begun = site.cli(&["turn", "begin", "one", "--session", "s"]).await;
+    let lease = site.folder.path("lease");
+    std::fs::write(&lease, &begun.stdout).unwrap();
+    let taken = site.cli(&["turn", "heartbeat", "one-t1", "--lease-file", lease.to_str().unwrap()]).await;
+    assert_eq!(taken.code, 0, "{begun:?} {taken:?}");
+    let (socket, body) = (site.folder.socket(), json!({"session": "s", "on_busy": "queue", "wait_s": 3600}));
+    let callers = (0..WAITING).map(|_| {
+        let (socket, body) = (socket.clone(), body.clone());
+        tokio::spawn(async move { crate::http::call(&socket, "POST", "/v1/agents/one/turns", &[], Some(&body)).await })
+    });
+    let callers: Vec<_> = callers.collect();
+    eventually("everybody waits", async || (site.agent("one").await["turns"]["queued"] == WAITING).then_some(())).await;
+    assert!(stage.site.stop().await.success());
+    for answered in join_all(callers).await {
+        let answered = answered.unwrap().expect("an answer");
+        assert_eq!((answered.status, &answered.body["code"]), (503, &json!("stopping")), "{}", answered.text);
+    }
 }

@@ -47,7 +47,7 @@ async fn its_own_reset_lets_it_go_on_without_a_restart(ground: Ground) {
     stage.site.event("agent.woken", |event| event["agent"] == "one").await;
     let now = stage.site.serving("one").await;
     assert_eq!((&now["assignment"]["subscription"], &now["assignment"]["generation"]), (&json!("b"), &json!(2)));
-    stage.site.hook.notified("it goes on", |notification| notification["event"] == "recovered").await;
+    stage.site.hook.notified("it goes on", |notification| notification["event"] == "woken").await;
     assert!(stage.site.stop().await.success());
     assert_eq!((stage.site.hook.ids("exhausted").len(), stage.site.hook.ids("switch").len()), (1, 1));
     stage.started("one", 2).await;

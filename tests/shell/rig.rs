@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use switchman::actor::{Root, Switchman, Wiring};
+use switchman::actor::root::Reconfigurer;
+use switchman::actor::{Root, Switchman, Wiring, outbox};
 use switchman::domain::{
     AgentName, AgentRecord, Answer, Change, FailureKind, FailureRecord, Generation, IntentId, IntentRecord,
-    LogPosition, NotifyEvent, Origin, Provider, QuotaIdentity, Report, ReportId, Reporter, SubscriptionName,
-    SubscriptionType, Wall, Window,
+    LogPosition, Message, Notes, NotifyEvent, Origin, Provider, QuotaIdentity, Report, ReportId, Reporter, Severity,
+    SubscriptionName, SubscriptionType, TurnId, TurnRecord, Wall, Window,
 };
 use switchman::drivers::fake::clock::TestClock;
 use switchman::drivers::fake::logs::FakeLogs;
@@ -16,14 +17,19 @@ use switchman::drivers::fake::runtime::{Call, FakeWorld, Place};
 use switchman::drivers::fake::store::FakeStore;
 use switchman::drivers::fingerprint::fingerprint;
 use switchman::machine::agent::{AgentState, Command, testing};
-use switchman::machine::policy::{Policy, SubscriptionPolicy};
+use switchman::machine::notices::Taste;
+use switchman::machine::policy::{Policy, PoolSettings, SubscriptionPolicy, Terms};
 use switchman::ports::Pending;
 use switchman::ports::clock::Clock;
 use switchman::ports::credentials::{Credential, CredentialError, CredentialSource, Login, TakenBack};
+use switchman::ports::notifier::{Notifier, NotifyError};
 use switchman::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, Store, StoreError, StoredAnswer};
 use switchman::telemetry::Telemetry;
 
 pub(crate) const START: Wall = Wall(1_800_000_000_000);
+
+/// What the config has at the start.
+const SUBSCRIPTIONS: [&str; 3] = ["a", "b", "c"];
 
 /// A credential for every subscription: `key-of-NAME`, unless the test has changed it or taken it away.
 #[derive(Default)]
@@ -33,6 +39,12 @@ impl CredentialSource for Keys {
     fn read<'a>(&'a self, subscription: &'a SubscriptionName) -> Pending<'a, Result<Credential, CredentialError>> {
         let changed = self.0.lock().expect("whole").get(subscription.as_str()).cloned();
         Box::pin(async move {
+            // A source that comes with a later config is a slow one: everybody else has their turn first.
+            if !SUBSCRIPTIONS.contains(&subscription.as_str()) {
+                for _ in 0..1000 {
+                    tokio::task::yield_now().await;
+                }
+            }
             let secret = changed.unwrap_or_else(|| Some(key(subscription.as_str())));
             let secret = secret.ok_or_else(|| CredentialError::Unreadable {
                 subscription: subscription.clone(),
@@ -110,6 +122,12 @@ impl Store for Deadly {
     fn intent<'a>(&'a self, id: &'a IntentId) -> Pending<'a, Result<Option<IntentRecord>, StoreError>> {
         self.store.intent(id)
     }
+    fn turn<'a>(&'a self, id: &'a TurnId) -> Pending<'a, Result<Option<TurnRecord>, StoreError>> {
+        self.store.turn(id)
+    }
+    fn turns(&self, query: HistoryQuery) -> Pending<'_, Result<Page<TurnRecord>, StoreError>> {
+        self.store.turns(query)
+    }
     fn failures(&self, query: HistoryQuery) -> Pending<'_, Result<Page<FailureRecord>, StoreError>> {
         self.store.failures(query)
     }
@@ -119,12 +137,44 @@ impl Store for Deadly {
     fn delivered<'a>(&'a self, target: &'a str, position: i64) -> Pending<'a, Result<(), StoreError>> {
         self.store.delivered(target, position)
     }
+    fn notes<'a>(&'a self, target: &'a str) -> Pending<'a, Result<Notes, StoreError>> {
+        self.store.notes(target)
+    }
+    fn noted<'a>(&'a self, target: &'a str, position: i64, notes: Notes) -> Pending<'a, Result<(), StoreError>> {
+        self.store.noted(target, position, notes)
+    }
     fn sweep(&self, retention: Retention) -> Pending<'_, Result<(), StoreError>> {
         self.store.sweep(retention)
     }
 }
 
 /// What is set up, and then what runs.
+/// Takes every message and keeps it.
+#[derive(Default)]
+pub(crate) struct Told(Mutex<Vec<Message>>);
+
+impl Told {
+    /// The messages about this, in order.
+    pub(crate) fn about(&self, event: &str) -> Vec<Message> {
+        self.0.lock().expect("whole").iter().filter(|message| message.event == event).cloned().collect()
+    }
+}
+
+impl Notifier for Told {
+    fn target(&self) -> &'static str {
+        "told"
+    }
+    fn send<'a>(&'a self, message: &'a Message) -> Pending<'a, Result<String, NotifyError>> {
+        self.0.lock().expect("whole").push(message.clone());
+        Box::pin(async { Ok("taken".to_owned()) })
+    }
+}
+
+fn target(told: &Arc<Told>) -> outbox::Target {
+    let taste = Taste { events: NotifyEvent::ALL.iter().copied().collect(), severity: Severity::Info, per_hour: 1000 };
+    outbox::Target { notifier: Arc::clone(told) as _, taste }
+}
+
 pub(crate) struct Rig {
     deadly: Arc<Deadly>,
     agents: BTreeMap<AgentName, Arc<Policy>>,
@@ -133,6 +183,9 @@ pub(crate) struct Rig {
     clock: Arc<TestClock>,
     keys: Arc<Keys>,
     logs: Option<Arc<FakeLogs>>,
+    told: Option<Arc<Told>>,
+    /// Restarts at once, and how far apart.
+    pace: (usize, Duration),
     root: Option<Root>,
 }
 
@@ -150,6 +203,8 @@ impl Rig {
             clock: Arc::new(TestClock::new(START)),
             keys: Arc::default(),
             logs: None,
+            told: None,
+            pace: (8, Duration::ZERO),
             root: None,
         }
     }
@@ -169,6 +224,18 @@ impl Rig {
         self
     }
 
+    /// So many restarts at once, and so far apart from each other.
+    pub(crate) fn paced(mut self, places: usize, splay: Duration) -> Self {
+        self.pace = (places, splay);
+        self
+    }
+
+    /// Everything is told to this one.
+    pub(crate) fn telling(mut self, told: &Arc<Told>) -> Self {
+        self.told = Some(Arc::clone(told));
+        self
+    }
+
     /// How often the agent's container was looked at.
     pub(crate) fn looks(&self, agent: &str) -> usize {
         self.world.calls(&agent.into(), Call::Look)
@@ -180,26 +247,27 @@ impl Rig {
         switchman.telemetry().metrics().render(&snapshot)
     }
 
+    /// How the actors are given another config.
+    pub(crate) fn reconfigurer(&self) -> Reconfigurer {
+        self.root.as_ref().expect("started").reconfigurer()
+    }
+
     pub(crate) async fn start(mut self) -> Self {
-        let subscription = |name: &str| SubscriptionPolicy {
-            name: SubscriptionName::from(name),
-            provider: Provider::from("anthropic"),
-            kind: SubscriptionType::SetupToken,
-            quota: QuotaIdentity::from(name),
-            agents_max: 8,
-        };
         let root = Root::start(Wiring {
             logs: self.logs.clone().map(|logs| logs as _),
             agents: self.agents.iter().map(|(name, policy)| (name.clone(), Arc::clone(policy))).collect(),
-            subscriptions: ["a", "b", "c"].map(subscription).to_vec(),
+            subscriptions: SUBSCRIPTIONS.map(subscription).to_vec(),
             runtime: Arc::clone(&self.world) as _,
             delivery: Arc::clone(&self.world) as _,
             credentials: Arc::clone(&self.keys) as _,
             store: Arc::clone(&self.deadly) as _,
             clock: Arc::clone(&self.clock) as _,
             telemetry: Telemetry::new(),
-            notifiers: Vec::new(),
-            restarts_in_parallel: 8,
+            lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
+            notifiers: self.told.iter().map(target).collect(),
+            restarts_in_parallel: self.pace.0,
+            splay: self.pace.1,
+            pool: PoolSettings::default(),
             keep: Duration::from_secs(86_400),
             keep_bytes: 1 << 30,
         });
@@ -280,6 +348,18 @@ impl Rig {
     }
 }
 
+/// A subscription with room for eight.
+pub(crate) fn subscription(name: &str) -> SubscriptionPolicy {
+    SubscriptionPolicy {
+        name: SubscriptionName::from(name),
+        provider: Provider::from("anthropic"),
+        kind: SubscriptionType::SetupToken,
+        quota: QuotaIdentity::from(name),
+        agents_max: 8,
+        terms: Terms::default(),
+    }
+}
+
 /// A five-hour limit that states no reset.
 pub(crate) fn limit(subscription: Option<&str>, generation: Option<u64>) -> Report {
     Report {
@@ -287,6 +367,7 @@ pub(crate) fn limit(subscription: Option<&str>, generation: Option<u64>) -> Repo
         kind: FailureKind::RateLimit,
         subscription: subscription.map(SubscriptionName::from),
         generation: generation.map(Generation),
+        turn: None,
         model: None,
         window: Window::FiveHour,
         reset_at: None,

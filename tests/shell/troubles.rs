@@ -123,17 +123,19 @@ async fn what_was_written_although_the_answer_was_lost_is_known_to_the_pool() {
 #[tokio::test(start_paused = true)]
 async fn a_changed_credential_that_ends_a_quarantine_reaches_the_agent() {
     let rig = Rig::new(&["one"]).runs("one", "a").start().await;
-    for (name, generation) in [("a", 1), ("b", 2), ("c", 3)] {
+    for (name, generation, kind) in
+        [("a", 1, FailureKind::Billing), ("b", 2, FailureKind::Billing), ("c", 3, FailureKind::Auth)]
+    {
         rig.until("one", serves_in(generation)).await;
         let mut report = limit(Some(name), Some(generation));
-        report.kind = FailureKind::Auth;
+        report.kind = kind;
         rig.report("one", report).await;
     }
     assert!(matches!(rig.state("one").phase, Phase::Exhausted { .. }));
     rig.set_key("c", Some("new-key-of-c"));
     rig.until("one", serves_in(4)).await;
     assert_eq!(rig.world.runs_on(&"one".into()), Some(fingerprint(b"new-key-of-c")));
-    assert_eq!(rig.notifications(NotifyEvent::Recovered), 1);
+    assert_eq!(rig.notifications(NotifyEvent::Woken), 1);
     rig.stop().await;
 }
 

@@ -1,10 +1,13 @@
 //! The books of the world: what really happened, and what is wrong with what the machine made of it.
 
-use switchman::domain::{Change, Moment, Plan, Reach, Report, RuntimeState};
-use switchman::machine::agent::{AgentState, Phase};
+use std::time::Duration;
+
+use switchman::domain::{Change, Moment, Plan, Reach, Report, RuntimeState, Turn, TurnsRecord};
+use switchman::machine::agent::{AgentState, Phase, Step};
 use switchman::machine::invariant;
 use switchman::machine::timer::Timer;
 
+use super::callers::ANSWERED;
 use super::{Agent, World};
 use crate::mutation::is_forced;
 
@@ -13,6 +16,7 @@ pub(crate) const STALE: &str = "a stale report is acted on by nobody";
 pub(crate) const COOLING: &str = "no switch to a cooling subscription";
 pub(crate) const FORGOTTEN: &str = "nobody is forgotten";
 pub(crate) const ENDS: &str = "every intent ends once";
+pub(crate) const DRAINS: &str = "a drain ends by its deadline";
 pub(crate) const CREDENTIAL: &str = "an idle agent runs on its assignment";
 
 impl World {
@@ -74,7 +78,10 @@ impl World {
                 self.wrongs.insert(broken.id());
             }
             let is_waited_for = agent.question.is_some() || agent.in_flight.is_some();
-            let is_armed = agent.state.timers.get(Timer::Retry).is_some();
+            let is_armed =
+                [Timer::Retry, Timer::Drain].into_iter().any(|timer| agent.state.timers.get(timer).is_some());
+            self.wrongs.extend(drains_on(agent, self.now).then_some(DRAINS));
+            self.wrongs.extend(agent.callers.has_waited_too_long(self.now.steady).then_some(ANSWERED));
             if agent.state.phase.is_switching() && !is_waited_for && !is_armed {
                 self.wrongs.insert(FORGOTTEN);
             }
@@ -106,6 +113,26 @@ impl World {
     }
 }
 
+/// Whether turns are waited for although the time for that is over.
+fn drains_on(agent: &Agent, now: Moment) -> bool {
+    let late = Duration::from_secs(1);
+    match &agent.state.phase {
+        Phase::Draining(draining) if draining.waits => {
+            draining.intent.started_at.plus(agent.policy.drain).plus(late) < now.wall
+        }
+        Phase::Applying(applying) if applying.step == Step::Emptying => {
+            let left = agent.state.timers.get(Timer::Drain).map(|due| due.remaining(now));
+            left.is_none_or(|left| left > agent.policy.drain)
+        }
+        Phase::Serving
+        | Phase::Selecting(_)
+        | Phase::Draining(_)
+        | Phase::Applying(_)
+        | Phase::Exhausted { .. }
+        | Phase::Parked { .. } => false,
+    }
+}
+
 fn is_named(report: &Report) -> bool {
     report.generation.is_some() || report.subscription.is_some()
 }
@@ -127,7 +154,23 @@ fn unlike_its_record(agent: &Agent, now: Moment) -> Option<&'static str> {
         Phase::Applying(applying) => applying.delivered.as_ref().map(|delivered| delivered.before.clone()),
         _ => None,
     };
+    // A heartbeat renews a lease in memory alone.
+    let turns = |state: &AgentState| {
+        let durable = |turn: &Turn| Turn { until: now.wall, ..turn.clone() };
+        (state.turns.issued(), state.turns.turns().map(durable).collect::<Vec<_>>())
+    };
+    let sessions = |state: &AgentState| {
+        let known = record_of(agent).sessions.iter().map(|saved| state.turns.remembered(&saved.session));
+        known.collect::<Vec<_>>()
+    };
+    let fences = |state: &AgentState| {
+        let span = agent.policy.budget.per;
+        state.turns.fences.iter().copied().filter(|at| at.plus(span) > now.wall).collect::<Vec<_>>()
+    };
     let checks = [
+        (turns(is) == turns(was), "the turns are not written"),
+        (sessions(is) == sessions(was), "a session is not written"),
+        (fences(is) == fences(was), "the budget of fences is not written"),
         (is.assignment == was.assignment, "the assignment is not written"),
         (is.issued == was.issued && is.recent == was.recent, "the generations are not written"),
         (is.failures == was.failures && is.intents == was.intents, "the numbers are not written"),
@@ -142,4 +185,8 @@ fn unlike_its_record(agent: &Agent, now: Moment) -> Option<&'static str> {
         (before(is) == before(was), "the life that must end is not written"),
     ];
     checks.into_iter().find(|(holds, _)| !holds).map(|(_, wrong)| wrong)
+}
+
+fn record_of(agent: &Agent) -> &TurnsRecord {
+    &agent.fold.record.turns
 }

@@ -1,11 +1,15 @@
 //! Bugs on demand, wrapped around the production machine: a search that does not find them proves nothing.
 
-use switchman::domain::{CauseBy, Moment, Stamp};
+use switchman::domain::{AgentRecord, CauseBy, Lost, Moment, ParkReason, Stamp, TurnClass};
 use switchman::machine::agent::{
-    Action, AgentState, Decision, Effect, EffectOutcome, Event, Phase, Pick, Start, Step, transition,
+    Action, AgentState, Decision, Effect, EffectOutcome, Event, Phase, Pick, Start, Step, Ticket, transition,
 };
 use switchman::machine::policy::Policy;
 use switchman::machine::timer::Timer;
+use switchman::machine::turns::TurnRequest;
+
+/// Whoever is answered with this does not exist.
+const NOBODY: Ticket = Ticket(u64::MAX);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Mutation {
@@ -18,6 +22,14 @@ pub(crate) enum Mutation {
     StaleActedOn,
     /// The wake-up of an agent that waits is lost.
     Forgotten,
+    /// A lease that ends frees its session, and nothing ends the work.
+    Unfenced,
+    /// Those in the background are served first.
+    BackgroundFirst,
+    /// A heartbeat brings a holder back whose work is being ended.
+    Revived,
+    /// A restart of the daemon forgets a lease.
+    LeaseForgotten,
 }
 
 impl Mutation {
@@ -59,17 +71,60 @@ impl Mutation {
                 }
                 decision
             }
-            (Self::None | Self::SecondRestart | Self::PickOfCooling | Self::StaleActedOn, event) => {
-                transition(state, event, now, policy)
+            (Self::Unfenced, event) => {
+                let mut decision = transition(state, event, now, policy);
+                let lost = decision.state.turns.turns().find(|turn| turn.lost == Some(Lost::Silent));
+                if let Some(turn) = lost.map(|turn| turn.id.number) {
+                    let request = TurnRequest::Complete { turn, is_ok: false };
+                    let freed = transition(decision.state, Event::Turn { ticket: NOBODY, request }, now, policy);
+                    decision.state = freed.state;
+                    decision.changes.extend(freed.changes);
+                    decision.effects.extend(freed.effects);
+                    decision.replies.extend(freed.replies.into_iter().filter(|(ticket, _)| *ticket != NOBODY));
+                }
+                decision
             }
+            (Self::BackgroundFirst, Event::Turn { ticket, request: TurnRequest::Begin(mut begin) }) => {
+                begin.class = match begin.class {
+                    TurnClass::Interactive => TurnClass::Background,
+                    TurnClass::Background => TurnClass::Interactive,
+                };
+                transition(state, Event::Turn { ticket, request: TurnRequest::Begin(begin) }, now, policy)
+            }
+            (Self::Revived, event @ Event::Turn { request: TurnRequest::Beat { .. }, .. })
+                if state.phase.applying().is_some() =>
+            {
+                // As if nothing were under way.
+                let mut state = state;
+                let rests = Phase::Parked { reason: ParkReason::ApplyFailed, since: now.wall };
+                let phase = std::mem::replace(&mut state.phase, rests);
+                let mut decision = transition(state, event, now, policy);
+                decision.state.phase = phase;
+                decision
+            }
+            (
+                Self::None
+                | Self::SecondRestart
+                | Self::PickOfCooling
+                | Self::StaleActedOn
+                | Self::BackgroundFirst
+                | Self::Revived
+                | Self::LeaseForgotten,
+                event,
+            ) => transition(state, event, now, policy),
         }
+    }
+
+    /// What a restart of the daemon finds.
+    pub(crate) fn loaded(self, mut record: AgentRecord) -> AgentRecord {
+        if self == Self::LeaseForgotten {
+            record.turns.active.pop();
+        }
+        record
     }
 }
 
 /// Whether somebody decided it who may override the pool.
 pub(crate) fn is_forced(by: CauseBy) -> bool {
-    match by {
-        CauseBy::Operator | CauseBy::Pin | CauseBy::Rollover | CauseBy::Recovery => true,
-        CauseBy::Failure | CauseBy::Wake => false,
-    }
+    !by.is_automatic()
 }

@@ -14,20 +14,23 @@ use switchman::domain::{
 };
 use switchman::machine::agent::testing::{RecordFold, START, given, report};
 use switchman::machine::agent::{
-    About, Action, AgentState, Effect, EffectOutcome, Event, Obstacle, Phase, Pick, Readiness, Start, Ticket,
+    About, Action, AgentState, Effect, EffectOutcome, Event, Obstacle, Phase, Readiness, Start, Ticket,
 };
 use switchman::machine::attribution::stamp;
 use switchman::machine::policy::{Policy, RuntimeKind};
-use switchman::machine::pool::{AgentView, PoolState, Wanted};
+use switchman::machine::pool::{AgentView, PoolState};
 
 #[path = "acts.rs"]
 mod acts;
 #[path = "books.rs"]
 pub(crate) mod books;
+#[path = "callers.rs"]
+pub(crate) mod callers;
 
 pub(crate) use acts::{Act, Budget, Fate, Names};
 
 use books::STALE;
+use callers::{Callers, LEASES, ORDER};
 
 use crate::container::{Container, Login};
 use crate::mutation::Mutation;
@@ -61,6 +64,7 @@ pub(crate) struct Agent {
     opened: BTreeSet<u64>,
     closed: BTreeSet<u64>,
     switches: Vec<Wall>,
+    pub(crate) callers: Callers,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +79,8 @@ pub(crate) struct World {
     tickets: u64,
     /// What was found wrong.
     pub(crate) wrongs: BTreeSet<&'static str>,
+    /// What the other ledger has against the first step that it did not expect.
+    pub(crate) objection: Option<String>,
     /// Every event with its time, if it is to be replayed.
     pub(crate) trace: Option<Vec<(usize, Event, Moment)>>,
 }
@@ -92,6 +98,7 @@ impl World {
             rows: BTreeMap::new(),
             tickets: 0,
             wrongs: BTreeSet::new(),
+            objection: None,
             trace: None,
         };
         for number in 0..agents {
@@ -116,6 +123,7 @@ impl World {
                 opened: BTreeSet::new(),
                 closed: BTreeSet::new(),
                 switches: Vec::new(),
+                callers: Callers::default(),
             });
             world.step(number, Event::Began);
             world.end(number, Fate::Done);
@@ -127,7 +135,9 @@ impl World {
     pub(crate) fn identity(&self, out: &mut impl std::fmt::Write) -> std::fmt::Result {
         write!(out, "{:?}{:?}{:?}{:?}{:?}", self.now, self.left, self.wire, self.rows, self.wrongs)?;
         for agent in &self.agents {
-            write!(out, "{:?}{:?}{:?}{:?}", agent.state, agent.container, agent.question, agent.in_flight)?;
+            let mut state = agent.state.clone();
+            agent.callers.identity(&std::mem::take(&mut state.turns), out)?;
+            write!(out, "{:?}{:?}{:?}{:?}", state, agent.container, agent.question, agent.in_flight)?;
             write!(out, "{:?}{:?}{:?}{:?}", agent.intake, agent.late, agent.owed, agent.begun)?;
             write!(out, "{:?}{:?}{:?}{:?}", agent.held, agent.truths, agent.opened, agent.closed)?;
             let record = &agent.fold.record;
@@ -137,66 +147,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// Everything that can happen next.
-    pub(crate) fn acts(&self) -> Vec<Act> {
-        let mut acts = Vec::new();
-        for (letter, _) in self.wire.iter().enumerate() {
-            acts.push(Act::Arrive { letter, again: false });
-            if self.left.repeats > 0 {
-                acts.push(Act::Arrive { letter, again: true });
-            }
-        }
-        for (number, agent) in self.agents.iter().enumerate() {
-            if self.left.fails > 0 && agent.container.state == RuntimeState::Running {
-                acts.extend(self.left.names.iter().map(|names| Act::Fail(number, *names)));
-            }
-            acts.extend((0..agent.intake.len()).map(|letter| Act::Handle(number, letter)));
-            if agent.question.is_some() {
-                acts.push(Act::Answer(number));
-            }
-            if let Some((_, action)) = &agent.in_flight {
-                acts.push(Act::End(number, Fate::Done));
-                if self.left.losses > 0 {
-                    acts.extend(acts::misfortunes(action).iter().map(|fate| Act::End(number, *fate)));
-                }
-            }
-            if !agent.late.is_empty() {
-                acts.extend([true, false].map(|happens| Act::Late { agent: number, happens }));
-            }
-            if self.left.crashes > 0 {
-                acts.push(Act::Crash(number, Fate::Lost));
-                match agent.in_flight {
-                    Some((_, Action::Deliver { .. })) => acts.push(Act::Crash(number, Fate::DoneUnanswered)),
-                    Some((_, Action::Restart(_) | Action::Start(_))) => {
-                        acts.extend([Fate::DoneUnanswered, Fate::Late].map(|fate| Act::Crash(number, fate)));
-                    }
-                    _ => {}
-                }
-            }
-            if self.left.commands > 0 {
-                acts.extend(acts::commands().into_iter().map(|command| Act::Operator(number, command)));
-            }
-            // An engine does one thing at a time to a container: what others ask for waits for our late order.
-            if self.left.outside > 0 && agent.late.is_empty() {
-                let states = [RuntimeState::Running, RuntimeState::Stopped, RuntimeState::Missing];
-                acts.extend(states.map(|state| Act::Outside(number, state)));
-            }
-        }
-        if self.left.ticks > 0 && self.next_tick().is_some() {
-            acts.push(Act::Tick);
-        }
-        acts
-    }
-
-    /// How long until the next timer is due. An engine finishes a call in its time or never: no timer that waits
-    /// for that is due before.
-    fn next_tick(&self) -> Option<Duration> {
-        let wait = self.agents.iter().filter_map(|agent| agent.state.timers.next(self.now)).min()?;
-        let at = self.now.steady.plus(wait);
-        let is_first = self.agents.iter().flat_map(|agent| &agent.late).all(|(_, until)| at < *until);
-        is_first.then_some(wait)
     }
 
     /// Lets it happen.
@@ -221,7 +171,9 @@ impl World {
                 self.step(*number, Event::Operator { ticket, command: command.clone() });
             }
             Act::Outside(number, state) => self.outside(*number, *state),
+            Act::Call(number, call) => self.call(*number, *call),
         }
+        self.forget_the_done();
         self.check();
     }
 
@@ -246,6 +198,10 @@ impl World {
             Names::Generation => Report { generation: Some(truth.1), ..base },
             Names::Subscription => Report { subscription: Some(truth.0.clone()), ..base },
             Names::Nothing => base,
+            Names::Turn => {
+                let turn = self.agents[number].state.turns.turns().next().map(|turn| turn.id.clone());
+                Report { turn, generation: Some(truth.1), ..base }
+            }
         };
         self.wire.push(Letter { agent: number, report, truth });
     }
@@ -281,12 +237,7 @@ impl World {
 
     fn answer(&mut self, number: usize) {
         let Some((selection, view)) = self.agents[number].question.take() else { return };
-        let ranking = self.pool.reserve(&view, self.now.wall);
-        let pick = match ranking.first() {
-            Some(best) if Some(best) == view.current.as_ref() && view.wanted == Wanted::Any => Pick::Keep,
-            Some(best) => Pick::To(best.clone()),
-            None => Pick::None { earliest: ranking.earliest, reason: "nobody".to_owned() },
-        };
+        let pick = self.pool.pick(&view, self.now.wall);
         self.step(number, Event::Picked { selection, pick });
     }
 
@@ -333,6 +284,7 @@ impl World {
             (Action::Deliver { to, generation, .. }, Fate::Done | Fate::DoneUnanswered) => {
                 agent.container.file = (to.clone(), *generation);
             }
+            (Action::Reload { .. }, Fate::Done | Fate::DoneUnanswered) => agent.callers.command_runs(action),
             (Action::Restart(order), Fate::Done | Fate::DoneUnanswered) => {
                 let order = order.clone();
                 if self.agents[number].container.is_meant_by(&order) {
@@ -367,6 +319,9 @@ impl World {
         self.left.ticks -= 1;
         let wait = self.next_tick().unwrap_or_default();
         self.pass(wait);
+        for agent in self.agents.iter_mut().filter(|agent| agent.question.is_some()) {
+            agent.callers.are_kept(wait);
+        }
         for number in 0..self.agents.len() {
             if self.agents[number].state.timers.next(self.now) == Some(Duration::ZERO) {
                 self.step(number, Event::Tick);
@@ -400,8 +355,15 @@ impl World {
         agent.question = None;
         agent.intake.clear();
         agent.owed.clear();
+        agent.callers.are_cut_off_from_the_daemon();
         let name = agent.state.name.clone();
-        agent.state = AgentState::restore(name.clone(), agent.fold.record.clone(), self.now, &agent.policy);
+        let record = self.mutation.loaded(agent.fold.record.clone());
+        agent.state = AgentState::restore(name.clone(), record, self.now, &agent.policy);
+        let stored = &agent.fold.record.turns;
+        if agent.state.turns.turns().map(|turn| &turn.id).ne(stored.active.iter().map(|turn| &turn.id)) {
+            self.wrongs.insert(LEASES);
+        }
+        self.wrongs.extend(agent.callers.book.restart(stored, agent.policy.turns.lease, self.now));
         let open = agent.fold.record.open.clone();
         self.pool.release(&name);
         if let Some(open) = open {
@@ -442,10 +404,20 @@ impl World {
         }
         let now = self.now;
         let agent = &mut self.agents[number];
-        let decision = self.mutation.transition(agent.state.clone(), event, now, &agent.policy);
+        let decision = if self.left.calls.are_made() {
+            let (before, of) = (agent.state.clone(), event.clone());
+            let decision = self.mutation.transition(agent.state.clone(), event, now, &agent.policy);
+            self.wrongs.extend(agent.callers.audit(&before, &of, &decision, &agent.container));
+            let objection = agent.callers.book.follow(&before, &of, &decision, now, &agent.policy);
+            self.wrongs.extend(objection.is_some().then_some(ORDER));
+            self.objection = self.objection.take().or(objection);
+            decision
+        } else {
+            self.mutation.transition(agent.state.clone(), event, now, &agent.policy)
+        };
         agent.state = decision.state;
         for (ticket, _) in decision.replies {
-            if !agent.owed.remove(&ticket) {
+            if !agent.owed.remove(&ticket) && agent.callers.in_line.remove(&ticket).is_none() {
                 self.wrongs.insert("somebody was answered twice");
             }
         }

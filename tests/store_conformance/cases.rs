@@ -5,8 +5,8 @@ use std::task::{Context, Waker};
 use futures_util::future::join_all;
 use switchman::domain::{
     AgentRecord, Cause, CauseBy, Change, CooldownSource, Deferred, FailureKind, FailureRecord, Fingerprint, Generation,
-    IntentOutcome, IntentRecord, Issued, Model, OpenIntent, Origin, Outcome, ParkReason, Pause, Plan, Reach, Report,
-    ReportId, Rest, Stamp, Trouble, Wall, Window,
+    IntentOutcome, IntentRecord, Issued, Model, NotifyEvent, OpenIntent, Origin, Outcome, ParkReason, Pause, Plan,
+    Reach, Report, ReportId, Rest, Stamp, Trouble, TurnsRecord, Wall, Window,
 };
 use switchman::ports::store::{HistoryQuery, Store, StoreError};
 
@@ -36,6 +36,7 @@ pub(crate) async fn a_switch_from_adoption_to_its_end_reads_back(rig: &Rig) {
         budget: Vec::new(),
         deferred: Vec::new(),
         last: None,
+        turns: TurnsRecord::default(),
     };
     assert_eq!(record(&*store, "web").await, adopted);
 
@@ -58,7 +59,7 @@ pub(crate) async fn a_switch_from_adoption_to_its_end_reads_back(rig: &Rig) {
     let store = rig.open();
     let mut switching = AgentRecord { attributes: saving.clone(), budget: vec![opened.started_at], ..adopted };
     switching.issued.push(Issued { generation: Generation(2), subscription: sub("max-b"), is_used: false });
-    switching.open = Some(OpenIntent { intent: opened.clone(), delivered: None });
+    switching.open = Some(OpenIntent { intent: opened.clone(), delivered: None, cut_off: 0 });
     assert_eq!(record(&*store, "web").await, switching);
     let pool = store.load_pool(Wall(T0)).await.unwrap();
     assert_eq!(pool.cooldowns, [cooling]);
@@ -259,6 +260,7 @@ pub(crate) async fn deferred_failures_wait_until_they_are_judged(rig: &Rig) {
             kind: failure.kind,
             subscription: failure.subscription.clone(),
             generation: failure.generation,
+            turn: failure.turn.clone(),
             model: failure.model.clone(),
             window: failure.window,
             reset_at: failure.reset_at,
@@ -354,6 +356,8 @@ pub(crate) async fn each_target_has_its_own_place_in_the_outbox(rig: &Rig) {
     assert_eq!(store.outgoing("a", 10).await.unwrap(), []);
     let mut sparse = notification("n-2", T0 + 2);
     (sparse.subscription, sparse.generation, sparse.intent) = (None, None, None);
+    (sparse.event, sparse.agent) = (NotifyEvent::Engine, None);
+    (sparse.action, sparse.is_over) = (Some("look at the engine: `docker info`".to_owned()), true);
     store
         .commit(vec![
             Change::Notified(notification("n-1", T0 + 1)),

@@ -1,6 +1,8 @@
 //! What goes with time, and what stays.
 
-use switchman::domain::{Change, FailureRecord, Generation, IntentOutcome, Outcome, Reach, ReportId, Wall};
+use switchman::domain::{
+    Change, FailureRecord, Generation, IntentOutcome, Outcome, Reach, ReportId, Turn, TurnEnd, Wall,
+};
 use switchman::ports::store::{HistoryQuery, Retention, Store};
 
 use crate::cases::record;
@@ -11,7 +13,13 @@ use crate::rows::*;
 const KEEP: i64 = T0 + 10 * DAY;
 
 fn by_age() -> Retention {
-    Retention { keep_since: Wall(KEEP), answers_since: Wall(KEEP), answers_max: 1000, bytes_max: u64::MAX }
+    Retention {
+        undelivered_since: Wall(0),
+        keep_since: Wall(KEEP),
+        answers_since: Wall(KEEP),
+        answers_max: 1000,
+        bytes_max: u64::MAX,
+    }
 }
 
 async fn failure_numbers(store: &dyn Store) -> Vec<u64> {
@@ -74,8 +82,13 @@ pub(crate) async fn answers_are_forgotten_by_age_and_number(rig: &Rig) {
         let ids = store.report_ids(&agent("web"), Wall(0), 100).await.unwrap();
         ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     };
-    let keep_all =
-        Retention { keep_since: Wall(0), answers_since: Wall(T0 + 3 * DAY), answers_max: 1000, bytes_max: u64::MAX };
+    let keep_all = Retention {
+        undelivered_since: Wall(0),
+        keep_since: Wall(0),
+        answers_since: Wall(T0 + 3 * DAY),
+        answers_max: 1000,
+        bytes_max: u64::MAX,
+    };
     store.sweep(keep_all).await.unwrap();
     assert_eq!(known().await, "r-3 r-4 r-5 r-6");
     assert_eq!(store.answer(&agent("web"), &ReportId::from("r-2")).await.unwrap(), None);
@@ -103,6 +116,11 @@ pub(crate) async fn a_notification_waits_for_the_slowest_target(rig: &Rig) {
     store.delivered("slow", waiting[0].position).await.unwrap();
     store.sweep(by_age()).await.unwrap();
     assert_eq!(store.outgoing("slow", 10).await.unwrap(), waiting[1..]);
+    // A target that is told no more keeps nothing for ever.
+    store.sweep(Retention { undelivered_since: Wall(T0), ..by_age() }).await.unwrap();
+    assert_eq!(store.outgoing("slow", 10).await.unwrap(), waiting[1..]);
+    store.sweep(Retention { undelivered_since: Wall(T0 + 1), ..by_age() }).await.unwrap();
+    assert_eq!(store.outgoing("slow", 10).await.unwrap(), []);
     store.delivered("slow", waiting[2].position).await.unwrap();
     store.sweep(by_age()).await.unwrap();
     drop(store);
@@ -134,4 +152,59 @@ pub(crate) async fn the_newest_end_and_the_newest_generations_stay(rig: &Rig) {
     assert_eq!((after.last, after.assignment), (before.last, before.assignment));
     let intents = store.intents(HistoryQuery { limit: 1000, ..HistoryQuery::default() }).await.unwrap().rows;
     assert_eq!(intents.len(), 1);
+}
+
+async fn turn_names(store: &dyn Store) -> Vec<String> {
+    let page = store.turns(HistoryQuery { limit: 1000, ..HistoryQuery::default() }).await.unwrap();
+    page.rows.iter().rev().map(|row| row.turn.id.to_string()).collect()
+}
+
+pub(crate) async fn ended_turns_go_and_no_number_is_forgotten(rig: &Rig) {
+    let store = rig.open();
+    let held =
+        |name, number, begun_at| Turn { begun_at: Wall(begun_at), ..turn(name, number, &format!("session-{number}")) };
+    let written = [
+        (held("web", 1, T0), Some(KEEP - 1)),
+        (held("web", 2, T0), None),
+        (held("web", 3, T0), Some(KEEP)),
+        (held("web", 4, KEEP - 1), Some(KEEP - 1)),
+        // Given out once and never again, however long ago that was.
+        (held("db", 1, T0), Some(T0 + 1)),
+        (held("db", 2, T0), Some(T0 + 2)),
+        (held("web", 5, KEEP), Some(KEEP)),
+        (held("web", 6, KEEP + 1), Some(KEEP + 1)),
+    ];
+    for (held, ended_at) in written {
+        let mut changes = vec![begun(&held)];
+        changes.extend(ended_at.map(|at| over(&held, TurnEnd::Complete, at)));
+        store.commit(changes).await.unwrap();
+    }
+    store.commit(vec![Change::SessionSaved(agent("db"), session("session-1", Some(1), true))]).await.unwrap();
+    let before = (record(&*store, "web").await, record(&*store, "db").await);
+    assert_eq!((before.0.turns.issued, before.1.turns.issued), (6, 2));
+    for _ in 0..2 {
+        store.sweep(by_age()).await.unwrap();
+        assert_eq!(turn_names(&*store).await, ["web-t2", "web-t3", "db-t2", "web-t5", "web-t6"]);
+    }
+    assert_eq!(store.turn(&turn_id("web", 1)).await.unwrap(), None);
+    assert_eq!((record(&*store, "web").await, record(&*store, "db").await), before);
+    let again = store.commit(vec![begun(&held("web", 1, KEEP + 1))]).await;
+    assert!(again.is_err(), "a number that went is not free: {again:?}");
+    // Once there is a newer one it goes as well.
+    store.commit(vec![begun(&held("db", 3, KEEP + 1))]).await.unwrap();
+    store.sweep(by_age()).await.unwrap();
+    assert_eq!(turn_names(&*store).await, ["web-t2", "web-t3", "web-t5", "web-t6", "db-t3"]);
+}
+
+pub(crate) async fn a_turn_with_a_key_is_remembered_for_as_long_as_a_report_id(rig: &Rig) {
+    let store = rig.open();
+    for number in 1..=3 {
+        let keyed = full_turn("web", number, "x");
+        store.commit(vec![begun(&keyed), over(&keyed, TurnEnd::Complete, T0 + 9)]).await.unwrap();
+    }
+    store.commit(vec![begun(&turn("web", 4, "x"))]).await.unwrap();
+    store.sweep(Retention { answers_since: Wall(T0 + 2), ..by_age() }).await.unwrap();
+    assert_eq!(turn_names(&*store).await, ["web-t2", "web-t3", "web-t4"]);
+    let keys = record(&*store, "web").await.turns.keys;
+    assert_eq!(keys.iter().map(|known| known.turn).collect::<Vec<_>>(), [2, 3]);
 }

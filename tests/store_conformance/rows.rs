@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use switchman::domain::{
-    AgentName, Answer, AnswerSwitch, Assignment, Attributes, Cause, CauseBy, Change, Cooldown, CooldownKey,
+    AgentName, Answer, AnswerSwitch, Assignment, Attributes, Cancel, Cause, CauseBy, Change, Cooldown, CooldownKey,
     CooldownSource, FailureId, FailureKind, FailureRecord, Fingerprint, Generation, Instance, Intent, IntentEnd,
-    IntentId, IntentMarks, IntentOutcome, Model, Notification, NotifyEvent, Outcome, Pause, Plan, QuotaIdentity, Reach,
-    ReportId, Reporter, Rest, SubscriptionName, Trouble, Wall, Window,
+    IntentId, IntentMarks, IntentOutcome, Lost, Model, Notification, NotifyEvent, Outcome, Pause, Plan, QuotaIdentity,
+    Reach, ReportId, Reporter, Rest, SessionName, SessionRecord, SubscriptionName, Trouble, Turn, TurnClass, TurnEnd,
+    TurnEnded, TurnId, TurnKey, Wall, Window,
 };
 
 /// A day, in milliseconds.
@@ -29,6 +30,10 @@ pub(crate) fn failure_id(name: &str, number: u64) -> FailureId {
 
 pub(crate) fn intent_id(name: &str, number: u64) -> IntentId {
     IntentId { agent: agent(name), number }
+}
+
+pub(crate) fn turn_id(name: &str, number: u64) -> TurnId {
+    TurnId { agent: agent(name), number }
 }
 
 pub(crate) fn attributes() -> Attributes {
@@ -73,6 +78,7 @@ pub(crate) fn failure(name: &str, number: u64) -> FailureRecord {
         outcome: Outcome::Ignored,
         subscription: None,
         generation: None,
+        turn: None,
         model: None,
         window: Window::Unknown,
         reset_at: None,
@@ -93,6 +99,7 @@ pub(crate) fn full_failure(name: &str, number: u64, report: &str) -> FailureReco
         outcome: Outcome::Switching,
         subscription: Some(sub("max-a")),
         generation: Some(Generation(1)),
+        turn: Some(turn_id("web-t1", 3)),
         model: Some(Model::from("opus")),
         window: Window::Weekly,
         reset_at: Some(Wall(T0 + DAY)),
@@ -142,6 +149,7 @@ pub(crate) fn intent(name: &str, number: u64, generation: u64, to: &str) -> Inte
         },
         observed_at: Wall(T0 - 5),
         started_at: Wall(T0 + number.cast_signed()),
+        turn: None,
     }
 }
 
@@ -159,6 +167,61 @@ pub(crate) fn end(name: &str, number: u64, outcome: IntentOutcome, at: i64) -> I
         restarts: u32::from(outcome.is_delivered()),
         reason: Some("said so".to_owned()),
     }
+}
+
+/// A turn with as little as possible.
+pub(crate) fn turn(name: &str, number: u64, session: &str) -> Turn {
+    Turn {
+        id: turn_id(name, number),
+        session: SessionName::from(session),
+        class: TurnClass::Background,
+        holder: String::new(),
+        subscription: sub("max-a"),
+        generation: Generation(1),
+        begun_at: Wall(T0 + number.cast_signed()),
+        key: None,
+        life: None,
+        is_taken: false,
+        until: Wall(T0 + 60_000),
+        cancel: None,
+        has_failed: false,
+        lost: None,
+    }
+}
+
+/// A turn with everything.
+pub(crate) fn full_turn(name: &str, number: u64, session: &str) -> Turn {
+    Turn {
+        class: TurnClass::Interactive,
+        holder: "chat 'front end'; -- \u{1F642}".to_owned(),
+        subscription: sub("max-b"),
+        generation: Generation(u64::MAX),
+        key: Some((TurnKey::from(format!("key-{number}")), u64::MAX - 1)),
+        life: Some(instance()),
+        is_taken: true,
+        until: Wall(T0 + 120_000),
+        cancel: Some(Cancel { by: "uid 1000".to_owned(), until: Wall(T0 + 10_000) }),
+        has_failed: true,
+        lost: Some(Lost::Unacknowledged),
+        ..turn(name, number, session)
+    }
+}
+
+pub(crate) fn begun(turn: &Turn) -> Change {
+    Change::TurnBegun { turn: Box::new(turn.clone()), waited: Duration::from_millis(7) }
+}
+
+pub(crate) fn changed(turn: &Turn) -> Change {
+    Change::TurnChanged(Box::new(turn.clone()))
+}
+
+pub(crate) fn over(turn: &Turn, end: TurnEnd, at: i64) -> Change {
+    let ended = TurnEnded { end, at: Wall(at), by: None, reason: None };
+    Change::TurnEnded { turn: Box::new(turn.clone()), ended }
+}
+
+pub(crate) fn session(name: &str, last_completed: Option<u64>, is_closed: bool) -> SessionRecord {
+    SessionRecord { session: SessionName::from(name), last_completed, is_closed }
 }
 
 pub(crate) fn instance() -> Instance {
@@ -196,10 +259,12 @@ pub(crate) fn notification(id: &str, at: i64) -> Notification {
         id: id.to_owned(),
         event: NotifyEvent::Switch,
         at: Wall(at),
-        agent: agent("web"),
+        agent: Some(agent("web")),
         subscription: Some(sub("max-b")),
         generation: Some(Generation(2)),
         intent: Some(intent_id("web", 1)),
         text: "web now runs on max-b".to_owned(),
+        action: None,
+        is_over: false,
     }
 }

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use switchman::domain::{Attributes, Change, FailureRecord, IntentOutcome, ReportId, Wall};
+use rusqlite::types::Value;
+use switchman::domain::{
+    Attributes, Change, FailureRecord, IntentOutcome, Notification, ReportId, Turn, TurnEnd, TurnsRecord, Wall,
+};
 use switchman::drivers::sqlite::{OpenError, Options, SqliteStore};
 use switchman::ports::store::{HistoryQuery, Retention, Store as _, StoreError};
 
@@ -110,6 +113,31 @@ async fn damage_that_is_met_later_is_said_without_the_content() {
     other.execute("UPDATE failures SET kind = 'hunter2', answer = NULL", []).unwrap();
     let query = HistoryQuery { limit: 1, ..HistoryQuery::default() };
     met.push((store.failures(query).await.unwrap_err(), "failures.kind"));
+    let held = full_turn("web", 1, "x");
+    let mut fence = intent("web", 1, 1, "max-a");
+    fence.turn = Some(held.id.clone());
+    store.commit(vec![begun(&held), Change::IntentOpened(fence)]).await.unwrap();
+    for (sql, column) in [
+        ("UPDATE agents SET apply_failures = 0; UPDATE turns SET class = 'hunter2'", "turns.class"),
+        ("UPDATE turns SET class = 'background', lost = 'hunter2'", "turns.lost"),
+        ("UPDATE turns SET lost = NULL, cancel_until = NULL", "turns.cancel_until"),
+        ("UPDATE turns SET cancel_by = NULL, key_digest = NULL", "turns.key_digest"),
+        ("UPDATE turns SET key = NULL; UPDATE intents SET turn = 'hunter2'", "intents.turn"),
+    ] {
+        other.execute_batch(sql).unwrap();
+        met.push((store.load_agent(&agent("web")).await.unwrap_err(), column));
+    }
+    for (sql, column) in [
+        ("UPDATE turns SET ended_at = 1, outcome = 'hunter2'", "turns.outcome"),
+        ("UPDATE turns SET outcome = NULL", "turns.outcome"),
+        ("UPDATE turns SET outcome = 'cut_off', ended_by = 'hunter2'", "turns.ended_by"),
+    ] {
+        other.execute(sql, []).unwrap();
+        met.push((store.turn(&held.id).await.unwrap_err(), column));
+    }
+    other.execute("UPDATE failures SET kind = 'rate_limit', turn = 'hunter2'", []).unwrap();
+    let query = HistoryQuery { limit: 1, ..HistoryQuery::default() };
+    met.push((store.failures(query).await.unwrap_err(), "failures.turn"));
     for (err, column) in met {
         assert!(matches!(err, StoreError::Damaged(_)), "{err}");
         assert!(err.to_string().contains(column), "{column}: {err}");
@@ -127,7 +155,7 @@ async fn a_newer_schema_and_a_foreign_database_are_refused_and_kept() {
     conn.close().unwrap();
     let before = std::fs::read(&path).unwrap();
     let refused = refusal(&path);
-    assert!(matches!(refused, OpenError::NewerSchema { found: 7, known: 2, .. }), "{refused}");
+    assert!(matches!(refused, OpenError::NewerSchema { found: 7, known: 4, .. }), "{refused}");
     assert!(std::fs::read(&path).unwrap() == before);
 
     let path = dir.path().join("other.db");
@@ -142,14 +170,43 @@ async fn a_newer_schema_and_a_foreign_database_are_refused_and_kept() {
     assert!(matches!(refusal(&dir.path().join("missing/switchman.db")), OpenError::Unusable { .. }));
 }
 
+/// Every row of every table, but for columns that are not in `tables`.
+fn rows(conn: &Connection, tables: &[(String, Vec<String>)]) -> Vec<Vec<Value>> {
+    let mut rows = Vec::new();
+    for (table, columns) in tables {
+        let mut statement = conn.prepare(&format!("SELECT {} FROM {table} ORDER BY 1, 2", columns.join(", "))).unwrap();
+        let row = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|place| row.get(place)).collect();
+        rows.extend(statement.query_map([], row).unwrap().map(Result::unwrap));
+    }
+    rows
+}
+
+/// Opens a database of an older version, and looks whether everything that was in it still is.
+fn migrated(path: &Path, older: &str) -> SqliteStore {
+    let conn = Connection::open(path).unwrap();
+    conn.execute_batch(older).unwrap();
+    let names = |sql: &str| -> Vec<String> {
+        conn.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let tables = names("SELECT name FROM sqlite_schema WHERE type = 'table' AND name != 'sqlite_sequence'");
+    let columns = |table: &String| names(&format!("SELECT name FROM pragma_table_info('{table}')"));
+    let tables: Vec<_> = tables.iter().map(|table| (table.clone(), columns(table))).collect();
+    let before = rows(&conn, &tables);
+    conn.close().unwrap();
+    let store = open(path).unwrap();
+    let conn = Connection::open(path).unwrap();
+    assert!(before.len() > 12, "{before:?}");
+    assert_eq!(rows(&conn, &tables), before);
+    let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 4);
+    store
+}
+
 #[tokio::test]
 async fn a_database_of_schema_1_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("switchman.db");
-    let conn = Connection::open(&path).unwrap();
-    conn.execute_batch(include_str!("../fixtures/store_v1.sql")).unwrap();
-    conn.close().unwrap();
-    let store = open(&path).unwrap();
+    let store = migrated(&path, include_str!("../fixtures/store_v1.sql"));
     let loaded = store.load_agent(&agent("web")).await.unwrap().unwrap();
     // What later versions know was not known then.
     assert_eq!(loaded.attributes, Attributes { credential: None, replaced: None, ..full_attributes() });
@@ -163,6 +220,68 @@ async fn a_database_of_schema_1_is_read() {
     assert_eq!((pool.cooldowns.len(), pool.credentials.len()), (1, 1));
     let waiting = store.outgoing("ops", 10).await.unwrap();
     assert_eq!(waiting.iter().map(|out| &out.notification).collect::<Vec<_>>(), [&notification("n-2", T0 + 31)]);
+}
+
+#[tokio::test]
+async fn a_database_of_schema_2_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("switchman.db");
+    let store = migrated(&path, include_str!("../fixtures/store_v2.sql"));
+    let loaded = store.load_agent(&agent("web")).await.unwrap().unwrap();
+    assert_eq!(loaded.attributes, full_attributes());
+    assert_eq!(loaded.assignment, Some(assignment("max-b", 2, T0 + 20)));
+    assert_eq!(loaded.last.unwrap().intent, intent("web", 1, 2, "max-b"));
+    assert_eq!(loaded.open.unwrap().intent, intent("web", 2, 3, "max-c"));
+    assert_eq!(loaded.budget, [Wall(T0 + 1), Wall(T0 + 2)]);
+    assert_eq!(loaded.turns, TurnsRecord::default());
+    let query = HistoryQuery { limit: 10, ..HistoryQuery::default() };
+    let failures = store.failures(query).await.unwrap().rows;
+    assert_eq!(failures[1], FailureRecord { turn: None, ..full_failure("web", 1, "r-1") });
+    assert_eq!(store.load_agent(&agent("db")).await.unwrap().unwrap().attributes, attributes());
+
+    let held = full_turn("web", 1, "x");
+    store.commit(vec![begun(&held)]).await.unwrap();
+    drop(store);
+    let store = open(&path).unwrap();
+    assert_eq!(store.load_agent(&agent("web")).await.unwrap().unwrap().turns.active, [held]);
+}
+
+#[tokio::test]
+async fn a_database_of_schema_3_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("switchman.db");
+    let store = migrated(&path, include_str!("../fixtures/store_v3.sql"));
+    let loaded = store.load_agent(&agent("web")).await.unwrap().unwrap();
+    assert_eq!(loaded.attributes, full_attributes());
+    assert_eq!(loaded.turns.active, [full_turn("web", 1, "x")]);
+    let query = HistoryQuery { limit: 10, ..HistoryQuery::default() };
+    let failures = store.failures(query).await.unwrap().rows;
+    assert!(failures.contains(&full_failure("web", 3, "r-3")), "{failures:?}");
+
+    let waiting = store.outgoing("ops", 10).await.unwrap();
+    assert_eq!(waiting.iter().map(|out| &out.notification).collect::<Vec<_>>(), [&notification("n-3", T0 + 60)]);
+    let about_nobody = Notification { agent: None, ..notification("n-4", T0 + 70) };
+    store
+        .commit(vec![Change::Notified(notification("n-3", T0 + 70)), Change::Notified(about_nobody.clone())])
+        .await
+        .unwrap();
+    let waiting = store.outgoing("ops", 10).await.unwrap();
+    assert_eq!(waiting.len(), 2, "an id is told once, also one of before");
+    assert_eq!(waiting[1].notification, about_nobody);
+}
+
+#[tokio::test]
+async fn places_in_the_outbox_go_on_where_they_were_in_schema_3_although_it_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("switchman.db");
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch(include_str!("../fixtures/store_v3.sql")).unwrap();
+    conn.execute_batch("DELETE FROM notifications; UPDATE targets SET position = 3").unwrap();
+    conn.close().unwrap();
+    let store = open(&path).unwrap();
+    store.commit(vec![Change::Notified(notification("n-4", T0 + 70))]).await.unwrap();
+    let waiting = store.outgoing("ops", 10).await.unwrap();
+    assert_eq!(waiting.iter().map(|out| out.position).collect::<Vec<_>>(), [4]);
 }
 
 #[tokio::test]
@@ -197,7 +316,13 @@ async fn a_full_disk_refuses_commits_until_there_is_space_again() {
         assert_eq!(rows.last().unwrap().count, 9);
 
         let all = Wall(i64::MAX);
-        let retention = Retention { keep_since: all, answers_since: all, answers_max: 0, bytes_max: u64::MAX };
+        let retention = Retention {
+            undelivered_since: Wall(0),
+            keep_since: all,
+            answers_since: all,
+            answers_max: 0,
+            bytes_max: u64::MAX,
+        };
         store.sweep(retention).await.unwrap();
         store.commit(vec![row(2000)]).await.unwrap();
         store.sweep(retention).await.unwrap();
@@ -296,7 +421,13 @@ async fn the_oldest_history_goes_while_the_file_is_too_large() {
     }
     store.commit(vec![Change::IntentOpened(intent("web", 3001, 3001, "max-b"))]).await.unwrap();
     let bytes_max = 1_000_000;
-    let retention = Retention { keep_since: Wall(0), answers_since: Wall(0), answers_max: u32::MAX, bytes_max };
+    let retention = Retention {
+        undelivered_since: Wall(0),
+        keep_since: Wall(0),
+        answers_since: Wall(0),
+        answers_max: u32::MAX,
+        bytes_max,
+    };
     store.sweep(retention).await.unwrap();
     let query = HistoryQuery { limit: 10_000, ..HistoryQuery::default() };
     let failures = store.failures(query.clone()).await.unwrap().rows;
@@ -317,4 +448,82 @@ async fn the_oldest_history_goes_while_the_file_is_too_large() {
     let store = open(&path).unwrap();
     store.sweep(Retention { bytes_max: 0, ..retention }).await.unwrap();
     assert!(store.load_agent(&agent("web")).await.unwrap().unwrap().open.is_some());
+}
+
+#[tokio::test]
+async fn the_oldest_turns_go_with_the_failures_of_their_time_while_the_file_is_too_large() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("switchman.db");
+    let store = open(&path).unwrap();
+    let under_way = turn("web", 1, "under way");
+    // What an agent was given last is not given out again, and so it is never removed.
+    let rested = turn("db", 1, "x");
+    store.commit(vec![begun(&under_way), begun(&rested), over(&rested, TurnEnd::Complete, T0)]).await.unwrap();
+    for hundred in 0..40 {
+        let mut changes = Vec::new();
+        for number in hundred * 100 + 2..hundred * 100 + 102 {
+            let begun_at = Wall(T0 + i64::try_from(number).unwrap() * 1000);
+            let held = Turn { begun_at, holder: "x".repeat(300), ..turn("web", number, "x") };
+            changes.extend([begun(&held), over(&held, TurnEnd::Complete, begun_at.0)]);
+            if number % 20 == 0 {
+                changes.push(Change::FailureRecorded(FailureRecord { at: begun_at, ..failure("web", number) }));
+            }
+        }
+        store.commit(changes).await.unwrap();
+    }
+    let bytes_max = 1_000_000;
+    let retention = Retention {
+        undelivered_since: Wall(0),
+        keep_since: Wall(0),
+        answers_since: Wall(0),
+        answers_max: u32::MAX,
+        bytes_max,
+    };
+    store.sweep(retention).await.unwrap();
+    let query = HistoryQuery { limit: 10_000, ..HistoryQuery::default() };
+    let turns = store.turns(query.clone()).await.unwrap().rows;
+    let [kept @ .., rest, active] = turns.as_slice() else { panic!("{turns:?}") };
+    assert_eq!((rest.turn.clone(), active.turn.clone()), (rested, under_way));
+    assert!((500..=3500).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept[0].turn.id.number, 4001);
+    let oldest = &kept.last().unwrap().turn;
+    assert_eq!(oldest.id.number, 4002 - u64::try_from(kept.len()).unwrap(), "the oldest went first");
+    let failures = store.failures(query).await.unwrap().rows;
+    assert_eq!(failures.len(), (oldest.id.number..=4001).filter(|number| number % 20 == 0).count());
+    assert!(failures.iter().all(|row| row.at >= oldest.begun_at));
+    drop(store);
+    let size = std::fs::metadata(&path).unwrap().len();
+    assert!(size <= bytes_max, "{size}");
+    let store = open(&path).unwrap();
+    store.sweep(Retention { bytes_max: 0, ..retention }).await.unwrap();
+    let turns = store.load_agent(&agent("web")).await.unwrap().unwrap().turns;
+    assert_eq!((turns.issued, turns.active.len()), (4001, 1));
+}
+
+#[tokio::test]
+async fn sessions_that_are_remembered_no_longer_take_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("switchman.db");
+    let store = open(&path).unwrap();
+    let more = TurnsRecord::SESSIONS_MAX + 1_200;
+    let saved = |name: &str, number| Change::SessionSaved(agent(name), session(&format!("s-{number}"), None, false));
+    store.commit((0..more).map(|number| saved("web", number)).chain([saved("db", 0)]).collect()).await.unwrap();
+    let before = store.load_agent(&agent("web")).await.unwrap();
+    let all = Wall(i64::MAX);
+    store
+        .sweep(Retention {
+            undelivered_since: Wall(0),
+            keep_since: all,
+            answers_since: all,
+            answers_max: 0,
+            bytes_max: u64::MAX,
+        })
+        .await
+        .unwrap();
+    let conn = Connection::open(&path).unwrap();
+    let count = |name: &str| -> i64 {
+        conn.query_row("SELECT count(*) FROM sessions WHERE agent = ?1", [name], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((count("web"), count("db")), (i64::try_from(TurnsRecord::SESSIONS_MAX).unwrap(), 1));
+    assert!(store.load_agent(&agent("web")).await.unwrap() == before);
 }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use tokio::sync::oneshot;
 
-use crate::actor::intake::{NotRecorded, Ordered, Posted};
+use crate::actor::intake::{Asked, NotRecorded, Ordered, Posted};
 use crate::actor::seat::Seat;
 use crate::domain::Moment;
 use crate::machine::agent::{Reply, Ticket};
 
 /// Someone who waits.
 enum Caller {
-    Reporter(Posted),
+    Reporter(Box<Posted>),
     Operator(oneshot::Sender<Option<Reply>>),
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Callers(HashMap<Ticket, Caller>);
 impl Callers {
     /// A reporter waits.
     pub(super) fn reporter(&mut self, posted: Posted) {
-        self.0.insert(posted.ticket, Caller::Reporter(posted));
+        self.0.insert(posted.ticket, Caller::Reporter(Box::new(posted)));
     }
 
     /// An operator waits.
@@ -30,14 +30,27 @@ impl Callers {
         self.0.insert(ordered.ticket, Caller::Operator(ordered.reply));
     }
 
+    /// Somebody waits for an answer about a turn, which may take long.
+    pub(super) fn turn(&mut self, asked: Asked) {
+        self.0.insert(asked.ticket, Caller::Operator(asked.reply));
+    }
+
+    /// Somebody who waited has gone.
+    pub(super) fn forget(&mut self, ticket: Ticket) {
+        self.0.remove(&ticket);
+    }
+
     /// Hands out an answer, after the commit.
     pub(super) fn answer(&mut self, ticket: Ticket, reply: Reply, seat: &Seat, now: Moment) {
         match (self.0.remove(&ticket), reply) {
             (Some(Caller::Reporter(posted)), Reply::Report(answer)) => {
-                seat.desk(|intake| intake.answer(posted, Ok(*answer), now.steady, now.wall));
+                seat.desk(|intake| intake.answer(*posted, Ok(*answer), now.steady, now.wall));
             }
             (Some(caller @ Caller::Operator(_)), reply) => tell(caller, Some(reply), seat, now),
-            (Some(caller @ Caller::Reporter(_)), Reply::Done | Reply::Switching(_) | Reply::Refused(_)) => {
+            (
+                Some(caller @ Caller::Reporter(_)),
+                Reply::Done | Reply::Switching(_) | Reply::Refused(_) | Reply::Turn(_),
+            ) => {
                 tell(caller, None, seat, now);
             }
             (None, _) => tracing::debug!("an answer for nobody"),
@@ -55,7 +68,7 @@ impl Callers {
 fn tell(caller: Caller, reply: Option<Reply>, seat: &Seat, now: Moment) {
     match caller {
         Caller::Reporter(posted) => {
-            seat.desk(|intake| intake.answer(posted, Err(NotRecorded), now.steady, now.wall));
+            seat.desk(|intake| intake.answer(*posted, Err(NotRecorded), now.steady, now.wall));
         }
         Caller::Operator(caller) => {
             if caller.send(reply).is_err() {

@@ -14,10 +14,12 @@ use super::{AgentMsg, AgentParts};
 use crate::actor::announce;
 use crate::actor::effects::World;
 use crate::actor::intake::{Batch, FLUSH_AFTER, Hints};
+use crate::actor::outbox;
 use crate::actor::pool::PoolMsg;
 use crate::domain::{Change, Disposition, Due, FailureId, LogPosition, Moment};
 use crate::machine::agent::{Action, AgentState, Effect, Event, Phase, Pick, Reply, Ticket, Verdict, transition};
 use crate::machine::invariant;
+use crate::machine::policy::Policy;
 use crate::telemetry::events;
 
 /// Reports that are folded in one turn, at most.
@@ -32,16 +34,14 @@ const PICK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How soon a store that failed is asked again.
 const RELOAD_AFTER: Duration = Duration::from_secs(1);
 
-/// How long an agent whose decisions cannot be written down waits before it begins again: from the second failure in
-/// a row on, doubling. Shorter than a reporter waits for its answer.
-const BEGIN_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
 /// One life of the actor.
 pub(in crate::actor) struct Life {
     pub(super) parts: AgentParts,
+    /// What every step goes by until the next one is told that it has changed.
+    policy: Arc<Policy>,
     /// `None` while the store cannot be read: nothing is known, so nothing is decided. Between two decisions it is
     /// the very value that is published.
-    state: Option<Arc<AgentState>>,
+    pub(super) state: Option<Arc<AgentState>>,
     /// Number of the life: outcomes of effects of an earlier one are not this one's.
     pub(super) number: u64,
     /// Whether `Began` was folded in: until then an effect of an earlier life may be under way.
@@ -58,10 +58,14 @@ pub(in crate::actor) struct Life {
     /// The state before the decision in the making.
     before: Option<Arc<AgentState>>,
     asked_at: Option<Moment>,
+    /// Some step of the decision in the making was accepted.
+    is_changed: bool,
+    /// The policy has changed since the last commit.
+    is_reconfigured: bool,
     flush_at: Option<Due>,
     reload_at: Option<Due>,
     /// Commits that failed in a row.
-    commits_failed: u32,
+    pub(super) commits_failed: u32,
     sleep: Sleep,
 }
 
@@ -75,6 +79,7 @@ impl Drop for Life {
 impl Life {
     pub(super) fn new(parts: AgentParts) -> Self {
         Self {
+            policy: parts.seat.policy(),
             parts,
             state: None,
             number: 0,
@@ -87,6 +92,8 @@ impl Life {
             acts: Vec::new(),
             before: None,
             asked_at: None,
+            is_changed: false,
+            is_reconfigured: false,
             flush_at: None,
             reload_at: None,
             commits_failed: 0,
@@ -104,13 +111,14 @@ impl Life {
         let loaded = tokio::time::timeout(COMMIT_TIMEOUT, self.parts.store.load_agent(&seat.agent)).await;
         self.number += 1;
         self.has_begun = false;
+        self.policy = seat.policy();
         // The pool was told nothing of a commit that was not answered, and still holds a mark of the life before.
         let is_first = self.number == 1 && !seat.is_attached();
         if !is_first && !self.parts.pool.tell(PoolMsg::CatchUp(seat.agent.clone())) {
             tracing::debug!("a mark in a pool that has ended");
         }
         self.state = match loaded {
-            Ok(Ok(Some(record))) => Some(Arc::new(AgentState::restore(seat.agent.clone(), record, now, &seat.policy))),
+            Ok(Ok(Some(record))) => Some(Arc::new(AgentState::restore(seat.agent.clone(), record, now, &self.policy))),
             Ok(Ok(None)) => Some(Arc::new(AgentState::new(seat.agent.clone()))),
             Ok(Err(error)) => {
                 let disposition = error.disposition();
@@ -139,42 +147,10 @@ impl Life {
         }
     }
 
-    /// An effect of an earlier life may still be doing something to the agent: its end comes first.
-    pub(super) fn begin_when_free(&self, myself: &ActorRef<AgentMsg>) {
-        if self.state.is_none() {
-            return;
-        }
-        let (under_way, myself, life) = (self.parts.seat.take_effect(), myself.clone(), self.number);
-        let (clock, wait) = (Arc::clone(&self.parts.clock), self.begin_again_after());
-        let begin = move || {
-            if myself.cast(AgentMsg::Begin { life }).is_err() {
-                tracing::debug!("an agent ended before it began");
-            }
-        };
-        let under_way = under_way.filter(|effect| !effect.is_finished());
-        if under_way.is_none() && wait.is_zero() {
-            return begin();
-        }
-        tokio::spawn(async move {
-            clock.sleep(wait).await;
-            if let Some(effect) = under_way
-                && effect.await.is_err()
-            {
-                tracing::debug!("an effect of an earlier life has failed");
-            }
-            begin();
-        });
-    }
-
-    /// What it decides next it would decide as fast again: a full disk must not be tried in a circle.
-    fn begin_again_after(&self) -> Duration {
-        let Some(doublings) = self.commits_failed.checked_sub(2) else { return Duration::ZERO };
-        BEGIN_AGAIN.0.saturating_mul(1 << doublings.min(16)).min(BEGIN_AGAIN.1)
-    }
-
-    /// The machine's timers; none before `Began`, which is the first event of every life.
+    /// The machine's timers; none before `Began`, which is the first event of every life, and none while the pool is asked,
+    /// for nothing but its answer is folded then.
     fn next_timer(&self, now: Moment) -> Option<Duration> {
-        self.state.as_ref().filter(|_| self.has_begun)?.timers.next(now)
+        self.state.as_ref().filter(|_| self.has_begun && !self.is_selecting())?.timers.next(now)
     }
 
     /// Takes what waits in the intake, unless the pool's answer is waited for or nothing was begun yet: then the
@@ -184,7 +160,8 @@ impl Life {
         if self.owes_take {
             return;
         }
-        let Batch { commands, reports, hints, has_more } = self.parts.seat.desk(|intake| intake.take(FOLD_MAX));
+        let Batch { commands, reports, turns, gone, hints, has_more } =
+            self.parts.seat.desk(|intake| intake.take(FOLD_MAX));
         if has_more {
             self.parts.seat.wake();
         }
@@ -203,11 +180,25 @@ impl Life {
             self.callers.reporter(posted);
             self.queue.push_back(event);
         }
+        if let Some((subscription, until)) = hints.shunned {
+            self.queue.push_back(Event::Shunned { subscription, until });
+        }
+        for asked in turns {
+            self.queue.push_back(Event::Turn { ticket: asked.ticket, request: asked.request.clone() });
+            self.callers.turn(asked);
+        }
+        for ticket in gone {
+            self.callers.forget(ticket);
+            self.queue.push_back(Event::Withdrawn { ticket });
+        }
         if hints.pool_changed {
             self.queue.push_back(Event::PoolChanged { lifted: hints.lifted });
         }
         if hints.runtime_changed {
             self.queue.push_back(Event::RuntimeChanged);
+        }
+        if hints.reconfigured {
+            self.queue.push_back(Event::Reconfigured);
         }
         if self.flush_at.is_none() && self.parts.seat.desk(|intake| intake.has_counts()) {
             self.flush_at = Some(self.now().due_after(FLUSH_AFTER));
@@ -232,6 +223,8 @@ impl Life {
             self.queue.push_front(Event::Picked { selection, pick: Pick::Unavailable });
         }
         if self.next_timer(now).is_some_and(|next| next.is_zero()) {
+            // A heartbeat that has come by now is in time.
+            self.take();
             self.queue.push_back(Event::Tick);
         }
     }
@@ -249,6 +242,7 @@ impl Life {
             // Nothing is known, so nothing can be recorded: everyone who asked is told at once.
             self.queue.clear();
             self.callers.fail(&self.parts.seat, self.parts.clock.now());
+            self.depart(myself);
             return self.arm(myself);
         }
         loop {
@@ -261,7 +255,9 @@ impl Life {
         }
         if !self.is_selecting() {
             self.settle(myself).await;
-            if std::mem::take(&mut self.owes_take) && myself.cast(AgentMsg::Wake).is_err() {
+            self.depart(myself);
+            // Before the beginning there is nothing to take for: the beginning takes by itself.
+            if self.has_begun && std::mem::take(&mut self.owes_take) && myself.cast(AgentMsg::Wake).is_err() {
                 tracing::debug!("an agent ended with its intake unseen");
             }
         }
@@ -296,9 +292,14 @@ impl Life {
         if self.before.is_none() {
             self.before = Some(Arc::clone(&state));
         }
-        let step = transition(Arc::unwrap_or_clone(state), event, now, &self.parts.seat.policy);
-        if let Verdict::Ignored(reason) = step.verdict {
-            self.parts.telemetry.metrics().transition_ignored(reason.as_str());
+        if event == Event::Reconfigured {
+            self.policy = self.parts.seat.policy();
+            self.is_reconfigured = true;
+        }
+        let step = transition(Arc::unwrap_or_clone(state), event, now, &self.policy);
+        match step.verdict {
+            Verdict::Ignored(reason) => self.parts.telemetry.metrics().transition_ignored(reason.as_str()),
+            Verdict::Accepted => self.is_changed = true,
         }
         if step.changes.iter().any(|change| matches!(change, Change::AgentSaved(..))) {
             // The row is replaced as a whole: of several in one commit only the last counts.
@@ -346,22 +347,22 @@ impl Life {
             self.parts.telemetry.metrics().store_committed(took);
         }
         let Some(state) = &self.state else { return };
-        for invariant in invariant::broken(state, &self.parts.seat.policy) {
+        for invariant in invariant::broken(state, &self.policy) {
             self.parts.telemetry.metrics().invariant_violated(invariant.id());
             debug_assert!(false, "{} broken: {state:#?}", invariant.id());
         }
         let (was, is) = (Arc::clone(&before), Arc::clone(state));
         let answers_differ = announce::answers_differ(&before, state);
         let has_ended = before.phase.intent().is_some() && state.phase.intent().is_none();
-        if before == *state {
+        // Comparing takes as long as there is to compare: it is for steps that say they changed nothing.
+        if !std::mem::take(&mut self.is_changed) && before == *state {
             self.state = Some(before);
         } else {
             self.parts.seat.publish(Arc::clone(state));
         }
         self.tell_pool(&changes);
         if changes.iter().any(|change| matches!(change, Change::Notified(_))) {
-            self.parts.outbox.notify_waiters();
-            self.parts.outbox.notify_one();
+            outbox::wake(&self.parts.outbox);
         }
         if has_ended {
             // News of the pool that came while the intent was open was not followed: this stands for it.
@@ -371,7 +372,8 @@ impl Life {
             self.unsettle();
         }
         // Whoever reads it in the log finds it so everywhere else: the state is published by now.
-        announce::say(&self.parts.telemetry, &was, &is, &changes);
+        let sender = if std::mem::take(&mut self.is_reconfigured) { "config" } else { "operator" };
+        announce::say(&self.parts.telemetry, &was, &is, &changes, sender);
         drop((was, is));
         self.reply();
         self.act(myself);
@@ -415,6 +417,7 @@ impl Life {
         let effect = tokio::spawn(async move {
             // A panic in a driver still has an outcome; what it left half done is looked for in the world.
             let outcome = AssertUnwindSafe(world.perform(&agent, action)).catch_unwind().await.unwrap_or(lost);
+            let outcome = Box::new(outcome);
             if myself.cast(AgentMsg::Outcome { life, attempt, outcome }).is_err() {
                 tracing::debug!("an outcome for an agent that has ended");
             }

@@ -34,15 +34,14 @@ impl Pool {
             }
         };
         let doubtful = std::mem::take(&mut self.doubtful);
-        for cooldown in record.cooldowns {
-            self.state.apply(&Change::CooldownSet(cooldown));
-        }
+        self.state.cool_exactly(record.cooldowns);
         for (agent, subscription) in record.assignments.into_iter().filter(|(agent, _)| doubtful.contains(agent)) {
             self.state.assign(agent, subscription);
         }
         for (agent, subscription) in record.reservations.into_iter().filter(|(agent, _)| doubtful.contains(agent)) {
             self.state.promise(agent, subscription);
         }
+        self.tell_everyone();
     }
 
     /// Writes rows of the pool's own. Everyone waits meanwhile, so it has a deadline.

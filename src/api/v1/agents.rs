@@ -11,6 +11,7 @@ use super::{Named, json};
 use crate::actor::handle::AgentStatus;
 use crate::api::App;
 use crate::api::problem::Refusal;
+use crate::domain::CauseBy;
 use crate::machine::agent::Phase;
 use crate::machine::pool::Wanted;
 
@@ -21,14 +22,22 @@ impl App {
     }
 
     /// What the pool says to an agent that wants this.
-    pub(super) async fn explanation(&self, status: &AgentStatus, wanted: Wanted) -> Result<Explanation, Refusal> {
-        let ranking = self.switchman.explain(status, wanted).await?;
+    pub(super) async fn explanation(
+        &self,
+        status: &AgentStatus,
+        wanted: Wanted,
+        by: CauseBy,
+    ) -> Result<Explanation, Refusal> {
+        let ranking = self.switchman.explain(status, wanted, by).await?;
         let subscriptions = self.switchman.subscriptions().await?;
         Ok(Explanation::new(status, &ranking, &subscriptions))
     }
 
     pub(super) fn everyone(&self) -> AgentList {
-        AgentList { agents: self.switchman.agents().iter().map(|status| self.document(status)).collect() }
+        AgentList {
+            agents: self.switchman.agents().iter().map(|status| self.document(status)).collect(),
+            container_problems: self.switchman.container_problems().iter().map(Into::into).collect(),
+        }
     }
 }
 
@@ -46,5 +55,5 @@ pub(in crate::api) async fn explain(State(app): State<Arc<App>>, Named(agent): N
     // again; a healthy one is asked where it would go.
     let is_in_trouble = status.state.trouble.is_some() || matches!(status.state.phase, Phase::Exhausted { .. });
     let wanted = if is_in_trouble { Wanted::Any } else { Wanted::Another };
-    Ok(json(StatusCode::OK, &app.explanation(&status, wanted).await?))
+    Ok(json(StatusCode::OK, &app.explanation(&status, wanted, CauseBy::Failure).await?))
 }

@@ -18,7 +18,7 @@ use crate::api::body::{self, Members};
 use crate::api::peer::Peer;
 use crate::api::problem::{Code, Refusal};
 use crate::api::query::Query;
-use crate::domain::{AgentName, IntentId, Wall, duration};
+use crate::domain::{AgentName, CauseBy, IntentId, Wall, duration};
 use crate::machine::agent::Command;
 use crate::machine::pool::Wanted;
 
@@ -67,17 +67,18 @@ pub(in crate::api) async fn switch(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let wait = Query::of(&parts.uri, &["wait"])?.wait()?;
-    let body = body::read(body, app.door.limits.body).await?;
+    let body = app.bodies.read(body).await?;
     let status = app.agent(&agent)?;
     let asked: SwitchRequest = body::parse(&body, SWITCH)?;
+    drop(body);
     if asked.reason.as_ref().is_some_and(|reason| reason.len() > REASON_MAX) {
         return Err(Refusal::member("reason", "`reason` must be a text of at most 500 bytes"));
     }
     let to = asked.to.as_deref().map(|name| app.subscription(name, "to")).transpose()?;
     let force = asked.force.unwrap_or(false);
-    if asked.dry_run.unwrap_or(false) {
+    if asked.dry_run.unwrap_or(false) && !status.policy.is_monitor_only {
         let wanted = to.map_or(Wanted::Another, |to| Wanted::This { to, force });
-        return Ok(json(StatusCode::OK, &app.explanation(&status, wanted).await?));
+        return Ok(json(StatusCode::OK, &app.explanation(&status, wanted, CauseBy::Operator).await?));
     }
     let reason = match &asked.reason {
         Some(reason) => format!("{reason} ({})", peer.sender),
@@ -130,7 +131,7 @@ pub(in crate::api) async fn pause(
     Named(agent): Named,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let body = body::read(request.into_body(), app.door.limits.body).await?;
+    let body = app.bodies.read(request.into_body()).await?;
     app.agent(&agent)?;
     let asked: PauseRequest = body::parse(&body, PAUSE)?;
     let until = until(asked.until, asked.for_.as_deref(), app.switchman.now().wall)?;
@@ -150,7 +151,7 @@ pub(in crate::api) async fn pin(
     Named(agent): Named,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let body = body::read(request.into_body(), app.door.limits.body).await?;
+    let body = app.bodies.read(request.into_body()).await?;
     app.agent(&agent)?;
     let asked: PinRequest = body::parse(&body, PIN)?;
     let to = app.subscription(&asked.subscription, "subscription")?;
@@ -161,8 +162,9 @@ pub(in crate::api) async fn unpin(State(app): State<Arc<App>>, Named(agent): Nam
     app.command(&agent, Command::Unpin).await
 }
 
-/// Resumes everyone; those that are not paused are left alone.
+/// Lets automatic switching go on where it was halted, and resumes everyone; those that are not paused are left alone.
 pub(in crate::api) async fn resume_all(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    app.switchman.lift_halt().await?;
     let agents = app.switchman.agents();
     let paused: Vec<AgentName> =
         agents.iter().filter(|agent| agent.state.pause.is_some()).map(|agent| agent.state.name.clone()).collect();

@@ -21,19 +21,21 @@ const LIMIT: u32 = 50;
 /// Rows on a page, at most.
 const LIMIT_MAX: u32 = 500;
 
+const PARAMETERS: &[&str] = &["agent", "limit", "since", "before"];
+
 /// An empty history of an agent that the config does not have is a slip of the pen; one that was taken out of the
 /// config keeps its history.
-fn check_agent(app: &App, uri: &Uri, is_empty: bool) -> Result<(), Refusal> {
-    let query = Query::of(uri, &["agent", "limit", "since", "before"])?;
+pub(super) fn check_agent(app: &App, uri: &Uri, known: &[&'static str], is_empty: bool) -> Result<(), Refusal> {
+    let query = Query::of(uri, known)?;
     match query.get("agent") {
         Some(agent) if is_empty && app.switchman.agent(agent).is_none() => Err(Refusal::no_such_agent(agent)),
         Some(_) | None => Ok(()),
     }
 }
 
-fn page(uri: &Uri) -> Result<HistoryQuery, Refusal> {
+pub(super) fn page(uri: &Uri, known: &[&'static str]) -> Result<HistoryQuery, Refusal> {
     const LIMIT_FORM: &str = "a whole number from 1 to 500";
-    let query = Query::of(uri, &["agent", "limit", "since", "before"])?;
+    let query = Query::of(uri, known)?;
     let limit = query.read("limit", LIMIT_FORM)?.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(query::refuse("limit", LIMIT_FORM));
@@ -48,8 +50,8 @@ fn page(uri: &Uri) -> Result<HistoryQuery, Refusal> {
 }
 
 pub(in crate::api) async fn switches(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Refusal> {
-    let page = app.switchman.store().intents(page(&uri)?).await?;
-    check_agent(&app, &uri, page.rows.is_empty())?;
+    let page = app.switchman.store().intents(page(&uri, PARAMETERS)?).await?;
+    check_agent(&app, &uri, PARAMETERS, page.rows.is_empty())?;
     let list = SwitchList { switches: page.rows.iter().map(Into::into).collect(), next: page.next };
     Ok(json(StatusCode::OK, &list))
 }
@@ -62,8 +64,8 @@ pub(in crate::api) async fn switch(State(app): State<Arc<App>>, Named(id): Named
 }
 
 pub(in crate::api) async fn failures(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Refusal> {
-    let page = app.switchman.store().failures(page(&uri)?).await?;
-    check_agent(&app, &uri, page.rows.is_empty())?;
+    let page = app.switchman.store().failures(page(&uri, PARAMETERS)?).await?;
+    check_agent(&app, &uri, PARAMETERS, page.rows.is_empty())?;
     let list = FailureList { failures: page.rows.iter().map(Into::into).collect(), next: page.next };
     Ok(json(StatusCode::OK, &list))
 }

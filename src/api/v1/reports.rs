@@ -20,30 +20,39 @@ use crate::api::query::Query;
 use crate::classify;
 use crate::domain::{
     AgentName, Answer, FailureKind, Generation, IntentId, IntentOutcome, IntentRecord, Model, Origin, Outcome, Report,
-    ReportId, Reporter, Wall, Window,
+    ReportId, Reporter, TurnId, Wall, Window,
 };
 
-const REPORT: Members = &[
-    ("id", "a text of 1 to 200 bytes"),
-    ("kind", "one of rate_limit, auth, billing, entitlement, banned, overload, network, killed, request, unknown"),
-    ("evidence", "an object"),
-    ("evidence.status", "an HTTP status, 100 to 599"),
-    ("evidence.headers", "an object of strings, each name once"),
-    ("evidence.body", "a text"),
-    ("evidence.text", "a text"),
-    ("evidence.exit_code", "a whole number"),
-    ("evidence.signal", "a signal's name or number"),
-    ("evidence.oom", "true or false"),
-    ("subscription", "the name of a subscription"),
-    ("generation", "a whole number from 1"),
-    ("turn", "the id of a turn"),
-    ("model", "a name of at most 100 letters, digits and . _ : / @ -"),
-    ("scope", "one of five_hour, weekly, model, requests, unknown"),
-    ("reset_at", "a time such as \"2026-11-18T11:06:40Z\", from yesterday to 40 days from now"),
-    ("retry_after_s", "a number of seconds, from 0 to 40 days"),
-    ("observed_at", "a time such as \"2026-11-18T11:06:40Z\""),
-    ("reporter", "one of trusted, agent"),
-];
+/// The members of a report, which may stand inside another document, and those of that document.
+macro_rules! members_of_a_report {
+    ($prefix:literal $(, $other:expr)*) => {
+        &[
+            (concat!($prefix, "id"), "a text of 1 to 200 bytes"),
+            (concat!($prefix, "kind"), "one of rate_limit, auth, billing, entitlement, banned, overload, network, killed, request, unknown"),
+            (concat!($prefix, "evidence"), "an object"),
+            (concat!($prefix, "evidence.status"), "an HTTP status, 100 to 599"),
+            (concat!($prefix, "evidence.headers"), "an object of strings, each name once"),
+            (concat!($prefix, "evidence.body"), "a text"),
+            (concat!($prefix, "evidence.text"), "a text"),
+            (concat!($prefix, "evidence.exit_code"), "a whole number"),
+            (concat!($prefix, "evidence.signal"), "a signal's name or number"),
+            (concat!($prefix, "evidence.oom"), "true or false"),
+            (concat!($prefix, "subscription"), "the name of a subscription"),
+            (concat!($prefix, "generation"), "a whole number from 1"),
+            (concat!($prefix, "turn"), "the id of a turn"),
+            (concat!($prefix, "model"), "a name of at most 100 letters, digits and . _ : / @ -"),
+            (concat!($prefix, "scope"), "one of five_hour, weekly, model, requests, unknown"),
+            (concat!($prefix, "reset_at"), "a time such as \"2026-11-18T11:06:40Z\", from yesterday to 40 days from now"),
+            (concat!($prefix, "retry_after_s"), "a number of seconds, from 0 to 40 days"),
+            (concat!($prefix, "observed_at"), "a time such as \"2026-11-18T11:06:40Z\""),
+            (concat!($prefix, "reporter"), "one of trusted, agent"),
+            $($other,)*
+        ]
+    };
+}
+pub(super) use members_of_a_report;
+
+const REPORT: Members = members_of_a_report!("");
 
 /// The longest id, in bytes.
 const ID_MAX: usize = 200;
@@ -65,13 +74,17 @@ pub(in crate::api) async fn report(
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let wait = Query::of(&parts.uri, &["wait"])?.wait()?;
-    let body = body::read(body, app.door.limits.body).await?;
+    let body = app.bodies.read(body).await?;
     let status = app.agent(&agent)?;
     let agent = &status.state.name;
     let reporter = app.reporter(agent, &peer)?;
     let document: FailureReport = body::parse(&body, REPORT)?;
-    let report = app.read(&status, document, reporter, &peer)?;
+    let turn = document.turn.as_deref().map(|id| turn_of(id, agent)).transpose()?;
+    let mut report = app.read(&status, document, reporter, &peer)?;
+    let about = app.switchman.about_a_turn(&mut report, turn.as_ref()).await;
+    about.map_err(|error| app.not_about_that(error))?;
     let digest = if report.id.is_some() { digest(&body) } else { 0 };
+    drop(body);
     let mut answer = app.switchman.report(agent.as_str(), report, digest).await?;
     if !wait.is_zero() && answer.outcome == Outcome::Switching {
         app.wait_for_switch(&mut answer, wait).await;
@@ -93,27 +106,39 @@ pub(in crate::api) async fn report(
     Ok(json(status, &ReportAnswer::from(&answer)))
 }
 
-/// Identifies a body, for reports with an id.
-fn digest(body: &[u8]) -> u64 {
+/// The turn that a report names, of the agent that it is about.
+fn turn_of(id: &str, agent: &AgentName) -> Result<TurnId, Refusal> {
+    let unknown = || Refusal::new(Code::TurnNotFound, "no such turn of this agent was ever begun").at("turn");
+    TurnId::parse(id).filter(|id| &id.agent == agent).ok_or_else(unknown)
+}
+
+/// Identifies a body, for requests with a key of their own.
+pub(super) fn digest(body: &[u8]) -> u64 {
     let hash = Sha256::digest(body);
     hash.iter().take(8).fold(0, |digest, byte| (digest << 8) | u64::from(*byte))
 }
 
 impl App {
+    /// The agent that a peer belongs to, if it does: such a one speaks for that agent only, and is not trusted.
+    pub(super) fn agent_of(&self, peer: &Peer) -> Option<AgentName> {
+        peer.agent.clone().or_else(|| self.switchman.agent_of_group(|| peer.process_group()))
+    }
+
     /// Whose word it is at most: a process of an agent speaks for that agent only, and is not trusted.
-    fn reporter(&self, agent: &AgentName, peer: &Peer) -> Result<Reporter, Refusal> {
-        match self.switchman.agent_of_group(|| peer.process_group()) {
+    pub(super) fn reporter(&self, agent: &AgentName, peer: &Peer) -> Result<Reporter, Refusal> {
+        match self.agent_of(peer) {
             None => Ok(Reporter::Trusted),
             Some(own) if &own == agent => Ok(Reporter::Agent),
             Some(own) => {
-                let detail = format!("a process of agent \"{own}\" may report for that agent only");
+                let detail = format!("a process of agent \"{own}\" may report and hold turns for that agent only");
                 Err(Refusal::new(Code::NotThisAgent, detail))
             }
         }
     }
 
-    /// From the document to the report: checked, classified, and with the sender's name on it.
-    fn read(
+    /// From the document to the report: checked, classified, and with the sender's name on it. The turn that it names
+    /// is the caller's business.
+    pub(super) fn read(
         &self,
         status: &AgentStatus,
         document: FailureReport,
@@ -121,10 +146,6 @@ impl App {
         peer: &Peer,
     ) -> Result<Report, Refusal> {
         let now = status.now.wall;
-        if document.turn.is_some() {
-            let detail = "no such turn was ever begun: this version keeps no turns";
-            return Err(Refusal::new(Code::TurnNotFound, detail).at("turn"));
-        }
         let subscription = document.subscription.as_deref();
         let subscription = subscription.map(|name| self.subscription(name, "subscription")).transpose()?;
         let observed_at = document.observed_at.map(Wall::from);
@@ -155,6 +176,7 @@ impl App {
             kind,
             subscription,
             generation: generation(document.generation)?,
+            turn: None,
             model: document.model.map(model_of).transpose()?.or_else(|| found?.model.clone()),
             window: document.scope.map_or_else(|| found.map_or(Window::Unknown, |found| found.window), |scope| scope.0),
             reset_at: stated.or_else(|| found?.reset_at),
@@ -239,6 +261,10 @@ fn reset(at: Option<Wall>, after_s: Option<f64>, seen_at: Wall, now: Wall) -> Re
     }
     let after = after_s.map(|seconds| Duration::try_from_secs_f64(seconds).map(|after| seen_at.plus(after)));
     let after = after.transpose().map_err(|_| invalid("retry_after_s"))?;
+    // However long ago it was said: more than that was never meant.
+    if after_s.is_some_and(|seconds| seconds > RESET_AHEAD.as_secs_f64()) {
+        return Err(invalid("retry_after_s"));
+    }
     if after.is_some_and(|at| at > *plausible.end()) {
         return Err(invalid("retry_after_s"));
     }
@@ -257,7 +283,7 @@ fn id_of(id: String) -> Result<ReportId, Refusal> {
     if id.is_empty() || id.len() > ID_MAX { Err(invalid("id")) } else { Ok(id.into()) }
 }
 
-fn model_of(model: String) -> Result<Model, Refusal> {
+pub(super) fn model_of(model: String) -> Result<Model, Refusal> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
     let is_name = !model.is_empty() && model.len() <= MODEL_MAX && model.bytes().all(is_plain);
     if is_name { Ok(model.into()) } else { Err(invalid("model")) }

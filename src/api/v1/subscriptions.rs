@@ -17,11 +17,11 @@ use crate::domain::SubscriptionName;
 const COOLDOWN: Members = &[("until", "a time such as \"2026-11-18T11:06:40Z\""), ("for", "a duration such as \"2h\"")];
 
 impl App {
-    fn subscription_in_path(&self, name: &str) -> Result<SubscriptionName, Refusal> {
-        self.door.subscriptions.get(name).cloned().ok_or_else(|| Refusal::no_such_subscription(name))
+    pub(super) fn subscription_in_path(&self, name: &str) -> Result<SubscriptionName, Refusal> {
+        self.known_subscription(name).ok_or_else(|| Refusal::no_such_subscription(name))
     }
 
-    async fn subscription_document(&self, name: &SubscriptionName) -> Result<Response, Refusal> {
+    pub(super) async fn subscription_document(&self, name: &SubscriptionName) -> Result<Response, Refusal> {
         let all = self.switchman.subscriptions().await?;
         let found = all.iter().find(|status| &status.policy.name == name);
         let found = found.ok_or_else(|| Refusal::no_such_subscription(name.as_str()))?;
@@ -40,7 +40,7 @@ pub(in crate::api) async fn cool(
     Named(name): Named,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let body = body::read(request.into_body(), app.door.limits.body).await?;
+    let body = app.bodies.read(request.into_body()).await?;
     let name = app.subscription_in_path(&name)?;
     let asked: CooldownRequest = body::parse(&body, COOLDOWN)?;
     let end = until(asked.until, asked.for_.as_deref(), app.switchman.now().wall)?;

@@ -5,11 +5,13 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::domain::Wall;
 
 /// A time as it travels. Any offset is read; UTC is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-11-18T11:06:40.000Z")]
 pub struct Time(pub Wall);
 
 impl From<Wall> for Time {

@@ -221,7 +221,7 @@ fn the_examples_of_the_document_are_accepted_and_its_defaults_are_the_defaults()
     let shown = good(&format!("{token}{}", blocks.concat()));
     let file = |config: &Config| match &config.agents[0].delivery {
         Delivery::File(file) => file.clone(),
-        Delivery::Env(_) => panic!("no file"),
+        Delivery::Env(_) | Delivery::Nothing => panic!("no file"),
     };
     let brief = blocks[0].lines().map(|line| match line.split_once(", format") {
         Some((beginning, _)) => format!("{beginning} }}\n"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bollard::models::{ContainerConfig, ContainerInspectResponse, HealthStatusEnum, MountPoint};
 use zeroize::Zeroizing;
 
-use crate::domain::{Instance, RuntimeState};
+use crate::domain::{Instance, RuntimeState, Wall};
 use crate::ports::runtime::{Mount, Seen, Surroundings};
 
 /// The start time the engine shows for a container that was never started.
@@ -39,15 +39,18 @@ impl Container {
         let state = found.state?;
         let config = found.config.unwrap_or_default();
         let stop_timeout = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let started_at = state.started_at.filter(|at| !at.is_empty() && at != NEVER);
+        let began_at = started_at.as_deref().and_then(moment);
+        let around = surroundings(config, found.mounts.unwrap_or_default());
         Some(Self {
             id: found.id.filter(|id| !id.is_empty())?,
             running: state.running.unwrap_or(false),
             restarting: state.restarting.unwrap_or(false),
             paused: state.paused.unwrap_or(false),
-            started_at: state.started_at.filter(|at| !at.is_empty() && at != NEVER),
+            started_at,
             health: state.health.and_then(|health| health.status),
             stop_timeout,
-            surroundings: Surroundings { stop_timeout, ..surroundings(config, found.mounts.unwrap_or_default()) },
+            surroundings: Surroundings { began_at, stop_timeout, ..around },
         })
     }
 
@@ -71,7 +74,13 @@ fn surroundings(config: ContainerConfig, mounts: Vec<MountPoint>) -> Surrounding
         mounts: mounts.into_iter().filter_map(mount).collect(),
         owner: labels.remove(OWNER_LABEL).filter(|owner| !owner.is_empty()),
         stop_timeout: None,
+        began_at: None,
     }
+}
+
+/// A time as the engine writes it.
+fn moment(text: &str) -> Option<Wall> {
+    text.parse::<jiff::Timestamp>().ok().map(|at| Wall(at.as_millisecond()))
 }
 
 /// The name of a variable that has a value.
@@ -81,7 +90,7 @@ fn name_of(variable: &str) -> Option<String> {
 }
 
 /// A path of this machine; what is only in memory, or only in an image, is none.
-fn mount(point: MountPoint) -> Option<Mount> {
+pub(super) fn mount(point: MountPoint) -> Option<Mount> {
     matches!(point.typ.as_deref(), Some("bind" | "volume")).then_some(())?;
     let source = point.source.filter(|path| !path.is_empty()).map(PathBuf::from)?;
     let destination = point.destination.filter(|path| !path.is_empty()).map(PathBuf::from)?;

@@ -97,6 +97,11 @@ enum Heard {
 }
 
 impl Follower {
+    /// Whether the caller was told that the engine is lost, and not yet that it is back.
+    pub(super) fn has_told_loss(&self) -> bool {
+        self.lost_told
+    }
+
     /// The next thing to tell.
     pub(super) async fn next(&mut self, docker: &DockerRuntime) -> RuntimeEvent {
         loop {
@@ -246,6 +251,7 @@ impl DockerRuntime {
         let attributes = event.actor.as_ref()?.attributes.as_ref()?;
         let names = [attributes.get("name"), attributes.get("oldName")];
         let is_named = |container: &str| names.iter().flatten().any(|name| name.trim_start_matches('/') == container);
-        self.containers.iter().find(|(_, container)| is_named(container)).map(|(agent, _)| agent.clone())
+        let containers = self.containers.borrow();
+        containers.iter().find(|(_, container)| is_named(container)).map(|(agent, _)| agent.clone())
     }
 }

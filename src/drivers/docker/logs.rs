@@ -27,7 +27,7 @@
 //! order; the parts in their files.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ use self::http::Socket;
 use self::inspect::Subject;
 use self::lines::{Apart, Line, TakesLines};
 use self::repeats::Recent;
-use super::DockerHost;
+use super::{Containers, DockerHost};
 use crate::domain::{AgentName, Instance, LogPosition, Wall};
 use crate::ports::Pending;
 use crate::ports::clock::Clock;
@@ -62,7 +62,7 @@ const NS_PER_S: i64 = 1_000_000_000;
 /// Logs of the containers of one engine.
 pub struct DockerLogs {
     host: DockerHost,
-    containers: BTreeMap<AgentName, String>,
+    containers: Mutex<Containers>,
     call_timeout: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -77,12 +77,21 @@ impl DockerLogs {
         call_timeout: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { host, containers, call_timeout, clock }
+        Self { host, containers: Mutex::new(Arc::new(containers)), call_timeout, clock }
+    }
+
+    /// From now on this is the agent's container; with `None` it has none here. A log that is being followed goes on.
+    pub fn place(&self, agent: &AgentName, container: Option<String>) {
+        super::place(&mut self.lock(), agent, container);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Containers> {
+        self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn follow(&self, agent: &AgentName, from: Option<&LogPosition>, whole: bool) -> Result<Follow, LogError> {
-        let name = self.containers.get(agent).ok_or_else(|| LogError::Missing(agent.clone()))?;
-        let subject = Subject::named(&self.host, agent, name).await?;
+        let name = self.lock().get(agent).cloned().ok_or_else(|| LogError::Missing(agent.clone()))?;
+        let subject = Subject::named(&self.host, agent, &name).await?;
         let from = from.filter(|position| position.container == subject.id);
         let mark = from.map(|position| LogMark { at_ns: position.at_ns, seen: position.seen });
         let path = path(&subject.id, mark, whole);

@@ -12,6 +12,7 @@
 //! Tests: `tests/store_conformance.rs` (with the real one); the faults in this file.
 
 mod ledger;
+mod turn_rows;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,8 @@ use tokio::sync::{oneshot, watch};
 use ledger::Ledger;
 
 use crate::domain::{
-    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, ReportId, Wall,
+    AgentName, AgentRecord, Change, FailureRecord, IntentId, IntentRecord, LogPosition, Notes, ReportId, TurnId,
+    TurnRecord, Wall,
 };
 use crate::ports::Pending;
 use crate::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, Store, StoreError, StoredAnswer};
@@ -217,6 +219,14 @@ impl Store for FakeStore {
         Box::pin(async move { self.read(|ledger| ledger.intent(id)) })
     }
 
+    fn turn<'a>(&'a self, id: &'a TurnId) -> Pending<'a, Result<Option<TurnRecord>, StoreError>> {
+        Box::pin(async move { self.read(|ledger| ledger.turn(id)) })
+    }
+
+    fn turns(&self, query: HistoryQuery) -> Pending<'_, Result<Page<TurnRecord>, StoreError>> {
+        Box::pin(async move { self.read(|ledger| ledger.turns(&query)) })
+    }
+
     fn failures(&self, query: HistoryQuery) -> Pending<'_, Result<Page<FailureRecord>, StoreError>> {
         Box::pin(async move { self.read(|ledger| ledger.failures(&query)) })
     }
@@ -228,6 +238,17 @@ impl Store for FakeStore {
     fn delivered<'a>(&'a self, target: &'a str, position: i64) -> Pending<'a, Result<(), StoreError>> {
         Box::pin(async move {
             self.lock().ledger.delivered(target, position);
+            Ok(())
+        })
+    }
+
+    fn notes<'a>(&'a self, target: &'a str) -> Pending<'a, Result<Notes, StoreError>> {
+        Box::pin(async move { self.read(|ledger| ledger.notes(target)) })
+    }
+
+    fn noted<'a>(&'a self, target: &'a str, position: i64, notes: Notes) -> Pending<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.lock().ledger.noted(target, position, notes);
             Ok(())
         })
     }

@@ -42,7 +42,7 @@ impl ProcessRuntime {
                 Some(signal) => life.signal(signal).or_else(|error| refused(&error.to_string())),
                 None => refused(&format!("\"{name}\" is not the name of a signal")),
             },
-            Reload::Exec(command) => self.run_beside(&order, slot, command).await,
+            Reload::Exec(command) => self.run_beside(&order, &slot, command).await,
             Reload::Http(_) => refused("a parent posts nothing"),
         }
     }

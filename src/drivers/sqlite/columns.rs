@@ -10,7 +10,7 @@ use std::str::FromStr;
 use rusqlite::types::FromSql;
 use rusqlite::{ErrorCode, Row, ffi};
 
-use crate::domain::{FailureId, Generation, Wall};
+use crate::domain::{FailureId, Generation, Instance, IntentId, TurnId, Wall};
 use crate::ports::store::StoreError;
 
 /// What SQLite says of an error, without anything out of a row.
@@ -127,5 +127,29 @@ impl<'r, 's> Cells<'r, 's> {
         self.get::<Option<String>>(column)?
             .map(|text| FailureId::parse(&text).ok_or_else(|| self.fault(column)))
             .transpose()
+    }
+
+    pub(super) fn opt_intent(&self, column: &'static str) -> Result<Option<IntentId>, StoreError> {
+        self.get::<Option<String>>(column)?
+            .map(|text| IntentId::parse(&text).ok_or_else(|| self.fault(column)))
+            .transpose()
+    }
+
+    pub(super) fn opt_turn(&self, column: &'static str) -> Result<Option<TurnId>, StoreError> {
+        self.get::<Option<String>>(column)?
+            .map(|text| TurnId::parse(&text).ok_or_else(|| self.fault(column)))
+            .transpose()
+    }
+
+    /// A life of an agent, which takes two columns.
+    pub(super) fn opt_instance(
+        &self,
+        id: &'static str,
+        started_at: &'static str,
+    ) -> Result<Option<Instance>, StoreError> {
+        Ok(match (self.get(id)?, self.get(started_at)?) {
+            (Some(id), Some(started_at)) => Some(Instance { id, started_at }),
+            _ => None,
+        })
     }
 }

@@ -6,12 +6,12 @@
 use rusqlite::{Connection, Row, params};
 
 use super::columns::Cells;
-use super::{read, texts};
+use super::{read, texts, turns};
 use crate::domain::{
-    AgentName, AgentRecord, Assignment, Attributes, CauseBy, Cooldown, CooldownKey, Deferred, Fingerprint, Generation,
-    Instance, Issued, LogPosition, OpenIntent, Pause, Plan, Reach, Rest, Trouble, Wall,
+    AgentName, AgentRecord, Assignment, Attributes, Deferred, Fingerprint, Generation, Issued, LogPosition, OpenIntent,
+    Pause, Plan, Rest, Trouble, TurnsRecord, Wall,
 };
-use crate::ports::store::{PoolRecord, StoreError};
+use crate::ports::store::StoreError;
 
 /// Everything durable about an agent; `None` if no row names it.
 pub(super) fn agent(conn: &Connection, agent: &AgentName) -> Result<Option<AgentRecord>, StoreError> {
@@ -21,9 +21,9 @@ pub(super) fn agent(conn: &Connection, agent: &AgentName) -> Result<Option<Agent
         .query_and_then([agent.as_str()], attributes)?
         .next()
         .transpose()?;
-    let Some(attributes) = stored.map_or_else(|| implied_attributes(conn, agent), |stored| Ok(Some(stored)))? else {
-        return Ok(None);
-    };
+    let turns = turns::load(conn, agent)?;
+    let known = stored.map_or_else(|| implied_attributes(conn, agent, &turns), |stored| Ok(Some(stored)))?;
+    let Some(attributes) = known else { return Ok(None) };
     Ok(Some(AgentRecord {
         attributes,
         assignment: assignment(conn, agent)?,
@@ -32,6 +32,7 @@ pub(super) fn agent(conn: &Connection, agent: &AgentName) -> Result<Option<Agent
         budget: budget(conn, agent)?,
         deferred: deferred(conn, agent)?,
         last: read::last_ended(conn, agent)?,
+        turns,
     }))
 }
 
@@ -69,20 +70,17 @@ fn attributes(row: &Row<'_>) -> Result<Attributes, StoreError> {
             .ok_or_else(|| cells.fault("exclusions"))?,
         switched_at: cells.opt_wall("switched_at")?,
         credential: cells.get::<Option<String>>("credential")?.map(Fingerprint),
-        replaced: instance(&cells, "replaced_id", "replaced_started_at")?,
-    })
-}
-
-fn instance(cells: &Cells<'_, '_>, id: &'static str, started_at: &'static str) -> Result<Option<Instance>, StoreError> {
-    Ok(match (cells.get(id)?, cells.get(started_at)?) {
-        (Some(id), Some(started_at)) => Some(Instance { id, started_at }),
-        _ => None,
+        replaced: cells.opt_instance("replaced_id", "replaced_started_at")?,
     })
 }
 
 /// What must hold of an agent whose own row was never written although others name it: above all, that no
 /// number is given out twice.
-fn implied_attributes(conn: &Connection, agent: &AgentName) -> Result<Option<Attributes>, StoreError> {
+fn implied_attributes(
+    conn: &Connection,
+    agent: &AgentName,
+    turns: &TurnsRecord,
+) -> Result<Option<Attributes>, StoreError> {
     let highest = |sql| -> Result<u64, StoreError> {
         let highest: Option<i64> = conn.prepare_cached(sql)?.query_row([agent.as_str()], |row| row.get(0))?;
         Ok(highest.unwrap_or(0).cast_unsigned())
@@ -90,7 +88,7 @@ fn implied_attributes(conn: &Connection, agent: &AgentName) -> Result<Option<Att
     let issued = Generation(highest("SELECT max(generation) FROM generations WHERE agent = ?1")?);
     let failures = highest("SELECT max(number) FROM failures WHERE agent = ?1")?;
     let intents = highest("SELECT max(number) FROM intents WHERE agent = ?1")?;
-    let is_known = issued != Generation::NONE || failures > 0 || intents > 0;
+    let is_known = issued != Generation::NONE || failures > 0 || intents > 0 || *turns != TurnsRecord::default();
     Ok(is_known.then(|| Attributes::fresh(issued, failures, intents)))
 }
 
@@ -127,7 +125,7 @@ fn issued(conn: &Connection, agent: &AgentName) -> Result<Vec<Issued>, StoreErro
     Ok(issued)
 }
 
-fn limit(max: usize) -> i64 {
+pub(super) fn limit(max: usize) -> i64 {
     i64::try_from(max).unwrap_or(i64::MAX)
 }
 
@@ -135,9 +133,11 @@ fn open_intent(conn: &Connection, agent: &AgentName) -> Result<Option<OpenIntent
     conn.prepare_cached("SELECT * FROM intents WHERE agent = ?1 AND finished_at IS NULL")?
         .query_and_then([agent.as_str()], |row| {
             let cells = Cells::new("intents", row);
-            let before = instance(&cells, "before_id", "before_started_at")?;
+            let before = cells.opt_instance("before_id", "before_started_at")?;
+            let intent = read::intent_of(&cells)?;
             Ok(OpenIntent {
-                intent: read::intent_of(&cells)?,
+                cut_off: turns::cut_off_by(conn, &intent.id)?,
+                intent,
                 delivered: cells.opt_wall("delivered_at")?.map(|at| (at, before)),
             })
         })?
@@ -145,23 +145,17 @@ fn open_intent(conn: &Connection, agent: &AgentName) -> Result<Option<OpenIntent
         .transpose()
 }
 
-/// Switches that an operator asked for do not count.
+/// Switches that nobody asked for.
 fn budget(conn: &Connection, agent: &AgentName) -> Result<Vec<Wall>, StoreError> {
     let mut started = conn
         .prepare_cached(
-            "SELECT started_at FROM intents WHERE agent = ?1 AND plan = ?2 AND cause NOT IN (?3, ?4)
-             ORDER BY number DESC LIMIT ?5",
+            "SELECT started_at FROM intents WHERE agent = ?1 AND plan = ?2
+                 AND cause IN ('failure', 'wake', 'turn', 'proactive', 'failback')
+             ORDER BY number DESC LIMIT ?3",
         )?
-        .query_and_then(
-            params![
-                agent.as_str(),
-                Plan::Switch.as_str(),
-                CauseBy::Operator.as_str(),
-                CauseBy::Pin.as_str(),
-                limit(AgentRecord::BUDGET_MAX)
-            ],
-            |row| Cells::new("intents", row).wall("started_at"),
-        )?
+        .query_and_then(params![agent.as_str(), Plan::Switch.as_str(), limit(AgentRecord::BUDGET_MAX)], |row| {
+            Cells::new("intents", row).wall("started_at")
+        })?
         .collect::<Result<Vec<_>, StoreError>>()?;
     started.reverse();
     Ok(started)
@@ -178,26 +172,6 @@ fn deferred(conn: &Connection, agent: &AgentName) -> Result<Vec<Deferred>, Store
     .collect()
 }
 
-/// Everything durable about the pool.
-pub(super) fn pool(conn: &Connection, now: Wall) -> Result<PoolRecord, StoreError> {
-    let _snapshot = conn.unchecked_transaction()?;
-    Ok(PoolRecord {
-        cooldowns: cooldowns(conn, now)?,
-        assignments: pairs(conn, "SELECT agent AS a, subscription AS b FROM assignments ORDER BY agent")?,
-        reservations: pairs(
-            conn,
-            "SELECT agent AS a, to_subscription AS b FROM intents WHERE finished_at IS NULL ORDER BY agent",
-        )?,
-        credentials: pairs::<_, String>(
-            conn,
-            "SELECT subscription AS a, fingerprint AS b FROM subscriptions ORDER BY subscription",
-        )?
-        .into_iter()
-        .map(|(subscription, fingerprint)| (subscription, Fingerprint(fingerprint)))
-        .collect(),
-    })
-}
-
 /// How far each agent's log has been read.
 pub(super) fn log_positions(conn: &Connection) -> Result<Vec<(AgentName, LogPosition)>, StoreError> {
     conn.prepare_cached("SELECT * FROM logs ORDER BY agent")?
@@ -211,41 +185,4 @@ pub(super) fn log_positions(conn: &Connection) -> Result<Vec<(AgentName, LogPosi
             Ok((cells.name("agent")?, position))
         })?
         .collect()
-}
-
-fn pairs<A: From<String>, B: From<String>>(conn: &Connection, sql: &str) -> Result<Vec<(A, B)>, StoreError> {
-    conn.prepare_cached(sql)?
-        .query_and_then([], |row| {
-            let cells = Cells::new("assignments, intents or subscriptions", row);
-            Ok((cells.name("a")?, cells.name("b")?))
-        })?
-        .collect()
-}
-
-fn cooldowns(conn: &Connection, now: Wall) -> Result<Vec<Cooldown>, StoreError> {
-    let mut cooldowns = conn
-        .prepare_cached("SELECT * FROM cooldowns WHERE until IS NULL OR until > ?1")?
-        .query_and_then([now.0], |row| {
-            let cells = Cells::new("cooldowns", row);
-            let named =
-                |column| Ok::<_, StoreError>(Some(cells.get::<String>(column)?).filter(|name| !name.is_empty()));
-            Ok(Cooldown {
-                key: CooldownKey {
-                    reach: named("agent")?.map_or(Reach::All, |agent| Reach::Agent(agent.into())),
-                    quota: cells.name("quota")?,
-                    credential: named("credential")?.map(Into::into),
-                    window: cells.word("scope")?,
-                    model: named("model")?.map(Into::into),
-                },
-                subscription: cells.name("subscription")?,
-                kind: cells.word("kind")?,
-                source: cells.word("source")?,
-                since: cells.wall("since")?,
-                until: cells.opt_wall("until")?,
-                failure: cells.opt_failure("failure")?,
-            })
-        })?
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    cooldowns.sort_by(|a, b| a.key.cmp(&b.key));
-    Ok(cooldowns)
 }

@@ -33,6 +33,7 @@ pub(super) fn failure_of(cells: &Cells<'_, '_>) -> Result<FailureRecord, StoreEr
         outcome: cells.word("outcome")?,
         subscription: cells.opt_name("subscription")?,
         generation: cells.opt_generation("generation")?,
+        turn: cells.opt_turn("turn")?,
         model: cells.opt_name("model")?,
         window: cells.word("scope")?,
         reset_at: cells.opt_wall("reset_at")?,
@@ -59,6 +60,7 @@ pub(super) fn intent_of(cells: &Cells<'_, '_>) -> Result<Intent, StoreError> {
         },
         observed_at: cells.wall("observed_at")?,
         started_at: cells.wall("started_at")?,
+        turn: cells.opt_turn("turn")?,
     })
 }
 
@@ -130,8 +132,10 @@ pub(super) fn failures(conn: &Connection, query: &HistoryQuery) -> Result<Page<F
     )
 }
 
-/// Reads one row more than asked for, to know whether there is a next page.
-fn page<T>(
+/// Reads one row more than asked for, to know whether there is a next page. Of the two queries the first is about
+/// everybody and the second about the agent `?4`; `?1` is the place that the rows come before, `?2` the time since when,
+/// `?3` how many.
+pub(super) fn page<T>(
     conn: &Connection,
     query: &HistoryQuery,
     table: &'static str,
@@ -212,21 +216,19 @@ pub(super) fn outgoing(conn: &Connection, target: &str, limit: u32) -> Result<Op
 
 fn outgoing_of(row: &Row<'_>) -> Result<Outgoing, StoreError> {
     let cells = Cells::new("notifications", row);
-    let intent = match cells.get::<Option<String>>("intent")? {
-        None => None,
-        Some(text) => Some(IntentId::parse(&text).ok_or_else(|| cells.fault("intent"))?),
-    };
     Ok(Outgoing {
         position: cells.get("position")?,
         notification: Notification {
             id: cells.get("id")?,
             event: cells.word("event")?,
             at: cells.wall("at")?,
-            agent: cells.name("agent")?,
+            agent: cells.opt_name("agent")?,
             subscription: cells.opt_name("subscription")?,
             generation: cells.opt_generation("generation")?,
-            intent,
+            intent: cells.opt_intent("intent")?,
             text: cells.get("text")?,
+            action: cells.get("action")?,
+            is_over: cells.get("over")?,
         },
     })
 }

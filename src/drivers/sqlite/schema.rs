@@ -11,13 +11,25 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x5357_4d4e;
 
 /// The newest version.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 4;
 
 /// Tables whose size depends on how many agents and subscriptions there are, not on how long they run.
-pub(super) const SMALL_TABLES: &[&str] =
-    &["meta", "agents", "assignments", "generations", "cooldowns", "subscriptions", "targets", "notifications", "logs"];
+pub(super) const SMALL_TABLES: &[&str] = &[
+    "meta",
+    "agents",
+    "assignments",
+    "generations",
+    "cooldowns",
+    "subscriptions",
+    "targets",
+    "notifications",
+    "logs",
+    "sessions",
+    "readings",
+    "halts",
+];
 
-const STEPS: [&str; 2] = [V1, V2];
+const STEPS: [&str; 4] = [V1, V2, V3, V4];
 
 /// Brings the schema up to [`VERSION`].
 pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
@@ -31,6 +43,101 @@ pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
         transaction.commit()?;
     }
 }
+
+/// Notifications about no single agent, what a target remembers of what it told, what was read of windows, and halts.
+///
+/// A column cannot lose its NOT NULL, so the table is made anew. Positions must go on where they were, also if all rows
+/// have been swept: a target would never be told of one that is given out again.
+const V4: &str = "
+CREATE TABLE notifications_new (
+    position     INTEGER PRIMARY KEY AUTOINCREMENT,
+    id           TEXT NOT NULL UNIQUE,
+    event        TEXT NOT NULL,
+    at           INTEGER NOT NULL,
+    agent        TEXT,                -- NULL: about no single agent
+    subscription TEXT,
+    generation   INTEGER,
+    intent       TEXT,
+    text         TEXT NOT NULL,
+    action       TEXT,                -- what a person should do
+    over         INTEGER NOT NULL     -- 0 or 1: whether the trouble that it names is over
+) STRICT;
+INSERT INTO notifications_new
+    SELECT position, id, event, at, agent, subscription, generation, intent, text, NULL, 0 FROM notifications;
+DELETE FROM sqlite_sequence WHERE name = 'notifications_new';
+INSERT INTO sqlite_sequence SELECT 'notifications_new', seq FROM sqlite_sequence WHERE name = 'notifications';
+DROP TABLE notifications;
+ALTER TABLE notifications_new RENAME TO notifications;
+
+ALTER TABLE targets ADD COLUMN notes TEXT;              -- JSON: what it was told of, and what waits to be told in one
+
+CREATE TABLE readings (
+    subscription TEXT NOT NULL,
+    scope        TEXT NOT NULL,       -- the window
+    model        TEXT NOT NULL,       -- '' = all models
+    agent        TEXT NOT NULL,       -- whose own word it is; '' = somebody trusted
+    utilisation  INTEGER,             -- in thousandths of the window; NULL: not said
+    serves       INTEGER NOT NULL,    -- 0 or 1
+    reset_at     INTEGER,
+    at           INTEGER NOT NULL,
+    PRIMARY KEY (subscription, scope, model, agent)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE halts (
+    position     INTEGER PRIMARY KEY,
+    since        INTEGER NOT NULL,
+    subscriptions TEXT NOT NULL,      -- those that were banned, with commas between them
+    lifted_at    INTEGER              -- when a person had seen it; NULL: nothing is switched by itself
+) STRICT;
+CREATE UNIQUE INDEX halts_open ON halts (lifted_at IS NULL) WHERE lifted_at IS NULL;
+";
+
+/// Turns, their sessions, and what names a turn.
+const V3: &str = "
+ALTER TABLE intents ADD COLUMN turn TEXT;               -- the turn whose work it ends, if it is a fence
+ALTER TABLE failures ADD COLUMN turn TEXT;              -- the turn that it names
+CREATE INDEX intents_fences ON intents (agent, number) WHERE plan = 'fence';
+
+CREATE TABLE turns (
+    position     INTEGER PRIMARY KEY,
+    agent        TEXT NOT NULL,
+    number       INTEGER NOT NULL,
+    session      TEXT NOT NULL,       -- one name, or two with a comma between them
+    class        TEXT NOT NULL,
+    holder       TEXT NOT NULL,       -- in its own words
+    subscription TEXT NOT NULL,
+    generation   INTEGER NOT NULL,
+    begun_at     INTEGER NOT NULL,
+    key          TEXT,                -- the idempotency key that it was begun with
+    key_digest   INTEGER,             -- of the request that the key came with
+    life_id      TEXT,                -- the life of the agent that works on it: container or process id
+    life_started_at TEXT,             -- as the engine or kernel says it
+    taken        INTEGER NOT NULL,    -- 0 or 1: whether its holder has ever given a heartbeat
+    until        INTEGER NOT NULL,    -- when it lapses or its holder counts as lost; later ones are not all written
+    cancel_by    TEXT,                -- who asked its holder to stop; NULL: nobody
+    cancel_until INTEGER,             -- until when it may take to stop
+    failed       INTEGER NOT NULL,    -- 0 or 1: whether its failure was reported
+    lost         TEXT,                -- why its work has to be ended, if it has
+    ended_at     INTEGER,             -- NULL: under way
+    outcome      TEXT,
+    ended_by     TEXT,                -- the switch or the fence that cut it off
+    reason       TEXT,
+    UNIQUE (agent, number)
+) STRICT;
+CREATE UNIQUE INDEX turns_active ON turns (agent, session) WHERE ended_at IS NULL;
+CREATE INDEX turns_keyed ON turns (agent, number) WHERE key IS NOT NULL;
+CREATE INDEX turns_by_time ON turns (begun_at, agent, number);
+
+CREATE TABLE sessions (
+    agent        TEXT NOT NULL,
+    session      TEXT NOT NULL,
+    position     INTEGER NOT NULL,    -- grows within the agent: the lowest is untouched for the longest
+    last_completed INTEGER,           -- the number of the last turn in it that came off
+    closed       INTEGER NOT NULL,    -- 0 or 1: whether no turn may begin in it any more
+    PRIMARY KEY (agent, session)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX sessions_by_position ON sessions (agent, position);
+";
 
 /// Logs that are followed, and what tells a changed credential and an ended life.
 const V2: &str = "

@@ -5,7 +5,7 @@
 //!
 //! Invariants: at most one intent of an agent is open; an intent ends once; a generation is issued for one
 //! subscription and becomes current only after the one it replaces; an answer to a report id is written
-//! once.
+//! once. What holds of turns stands in `turns`.
 //!
 //! Tests: `tests/store_conformance.rs`, `tests/store_conformance/sqlite_only.rs`.
 
@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, params};
 
 use super::columns::{generation, number, shown, wall};
-use super::texts;
+use super::{pool, texts, turns};
 use crate::domain::{
     AgentName, Assignment, Attributes, Change, Cooldown, CooldownKey, FailureRecord, Generation, Instance, Intent,
     IntentEnd, IntentId, IntentOutcome, Notification, Reach, Rest, SubscriptionName, Wall,
@@ -104,12 +104,17 @@ fn apply_guarded(conn: &Connection, batch: &[Change]) -> Result<Result<(), Store
     Ok(result)
 }
 
-fn run(conn: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+pub(super) fn run(conn: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
     conn.prepare_cached(sql)?.execute(params)
 }
 
 /// Runs a statement about an agent's row; a broken constraint is a conflict.
-fn run_for(conn: &Connection, agent: &AgentName, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+pub(super) fn run_for(
+    conn: &Connection,
+    agent: &AgentName,
+    sql: &str,
+    params: impl Params,
+) -> Result<usize, StoreError> {
     run(conn, sql, params).map_err(|err| match err.sqlite_error_code() {
         Some(ErrorCode::ConstraintViolation) => StoreError::Conflict { agent: agent.clone() },
         _ => err.into(),
@@ -117,7 +122,7 @@ fn run_for(conn: &Connection, agent: &AgentName, sql: &str, params: impl Params)
 }
 
 /// As [`run_for`], for statements that must find their row.
-fn move_on(conn: &Connection, agent: &AgentName, sql: &str, params: impl Params) -> Result<(), StoreError> {
+pub(super) fn move_on(conn: &Connection, agent: &AgentName, sql: &str, params: impl Params) -> Result<(), StoreError> {
     match run_for(conn, agent, sql, params)? {
         0 => Err(StoreError::Conflict { agent: agent.clone() }),
         _ => Ok(()),
@@ -168,6 +173,13 @@ fn apply(conn: &Connection, change: &Change) -> Result<(), StoreError> {
         )
         .map(drop)
         .map_err(Into::into),
+        Change::ReadingTaken(reading) => pool::take_reading(conn, reading),
+        Change::Halted(halt) => pool::halted(conn, halt),
+        Change::HaltLifted(at) => pool::lift_halt(conn, *at),
+        Change::TurnBegun { turn, waited: _ } => turns::begin(conn, turn),
+        Change::TurnChanged(turn) => turns::change(conn, turn, None),
+        Change::TurnEnded { turn, ended } => turns::change(conn, turn, Some(ended)),
+        Change::SessionSaved(agent, session) => turns::save_session(conn, agent, session),
     }
 }
 
@@ -177,8 +189,8 @@ fn record_failure(conn: &Connection, failure: &FailureRecord) -> Result<(), Stor
         conn,
         agent,
         "INSERT INTO failures (agent, number, report_id, report_digest, recorded_at, observed_at, kind, outcome,
-             subscription, generation, model, scope, reset_at, reporter, sender, reason, count, answer)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             subscription, generation, model, scope, reset_at, reporter, sender, reason, count, answer, turn)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         params![
             agent.as_str(),
             number(failure.id.number),
@@ -198,6 +210,7 @@ fn record_failure(conn: &Connection, failure: &FailureRecord) -> Result<(), Stor
             failure.reason,
             number(failure.count),
             failure.answer.as_deref().map(texts::write_answer),
+            shown(failure.turn.as_ref()),
         ],
     )
     .map(drop)
@@ -279,13 +292,13 @@ fn open_intent(conn: &Connection, intent: &Intent) -> Result<(), StoreError> {
         conn,
         agent,
         "INSERT INTO intents (agent, number, plan, generation, from_subscription, to_subscription, cause, cause_kind,
-             cause_failure, cause_reason, observed_at, started_at, outcome)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             cause_failure, cause_reason, observed_at, started_at, outcome, turn)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (agent, number) DO UPDATE SET plan = excluded.plan, generation = excluded.generation,
              from_subscription = excluded.from_subscription, to_subscription = excluded.to_subscription,
              cause = excluded.cause, cause_kind = excluded.cause_kind, cause_failure = excluded.cause_failure,
              cause_reason = excluded.cause_reason, observed_at = excluded.observed_at,
-             started_at = excluded.started_at
+             started_at = excluded.started_at, turn = excluded.turn
          WHERE finished_at IS NULL AND delivered_at IS NULL",
         params![
             agent.as_str(),
@@ -301,6 +314,7 @@ fn open_intent(conn: &Connection, intent: &Intent) -> Result<(), StoreError> {
             intent.observed_at.0,
             intent.started_at.0,
             IntentOutcome::UnderWay.as_str(),
+            shown(intent.turn.as_ref()),
         ],
     )
 }
@@ -425,17 +439,19 @@ fn save_agent(conn: &Connection, agent: &AgentName, attributes: &Attributes) -> 
 fn notify(conn: &Connection, notification: &Notification) -> Result<(), StoreError> {
     run(
         conn,
-        "INSERT INTO notifications (id, event, at, agent, subscription, generation, intent, text)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO notifications (id, event, at, agent, subscription, generation, intent, text, action, over)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (id) DO NOTHING",
         params![
             notification.id,
             notification.event.as_str(),
             notification.at.0,
-            notification.agent.as_str(),
+            notification.agent.as_ref().map(AgentName::as_str),
             notification.subscription.as_ref().map(SubscriptionName::as_str),
             notification.generation.map(generation),
             shown(notification.intent.as_ref()),
             notification.text,
+            notification.action,
+            notification.is_over,
         ],
     )?;
     Ok(())

@@ -3,8 +3,8 @@
 use super::deciding::Deciding;
 use super::event::{Command, EffectOutcome, Event, IgnoreReason, Pick, Refusal, Reply};
 use super::phase::{Phase, Ticket};
-use super::{applying, draining, ending, exhausted, parked, reporting, selecting, serving};
-use crate::domain::{Cause, CauseBy, Change, Due, IntentOutcome, Pause, SubscriptionName, Wall};
+use super::{applying, draining, exhausted, parked, reconfigured, reporting, selecting, serving, turning, voluntary};
+use crate::domain::{Cause, CauseBy, Change, Due, NotifyEvent, Pause, SubscriptionName, Wall};
 use crate::machine::pool::Wanted;
 use crate::machine::timer::Timer;
 
@@ -33,6 +33,12 @@ pub(super) enum Inner {
 }
 
 pub(super) fn handle(d: &mut Deciding<'_>, event: Event) {
+    decide(d, event);
+    turning::see_to(d);
+    voluntary::arm(d);
+}
+
+fn decide(d: &mut Deciding<'_>, event: Event) {
     match event {
         Event::Began => inner(d, Inner::Began),
         Event::Report { ticket, report, digest, stamp, count } => {
@@ -45,6 +51,15 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Event) {
             d.change(Change::FailureCounted { id: failure, count });
         }
         Event::Operator { ticket, command } => operator(d, ticket, command),
+        Event::Turn { ticket, request } => turning::handle(d, ticket, request),
+        Event::Withdrawn { ticket } => turning::withdraw(d, ticket),
+        Event::Shunned { subscription, until } => {
+            if d.state.subscription() == Some(&subscription) && d.state.shunned_until != until {
+                d.state.shunned_until = until;
+            } else {
+                d.ignore(IgnoreReason::NothingNew);
+            }
+        }
         Event::Picked { selection, pick } => {
             if selection == d.state.selection {
                 inner(d, Inner::Picked(pick));
@@ -56,6 +71,10 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Event) {
             if lifted.is_some() && lifted.as_ref() == d.state.subscription() {
                 clear_trouble(d);
             }
+            if d.state.is_halted {
+                // Whoever waits for a turn need not wait for the next look.
+                d.state.turns.ask_from = None;
+            }
             inner(d, Inner::PoolChanged);
         }
         Event::Outcome { attempt, outcome } => {
@@ -66,6 +85,8 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Event) {
             }
         }
         Event::RuntimeChanged => runtime_changed(d),
+        Event::Reconfigured => reconfigured::handle(d),
+        Event::Retired => reconfigured::retire(d),
         Event::Tick => tick(d),
     }
 }
@@ -89,7 +110,9 @@ fn tick(d: &mut Deciding<'_>) {
         match timer {
             Timer::Pause => resume(d),
             Timer::Settle => reporting::judge_ambiguous(d),
-            Timer::Retry | Timer::Brake | Timer::Wake => inner(d, Inner::Timer(timer)),
+            Timer::Turns => turning::expire(d),
+            Timer::Better => voluntary::consider(d),
+            Timer::Retry | Timer::Drain | Timer::Brake | Timer::Wake => inner(d, Inner::Timer(timer)),
         }
         // A timer that re-arms itself in the past must not spin: the next tick sees to it.
         if fired == Timer::ALL.len() {
@@ -103,6 +126,8 @@ fn tick(d: &mut Deciding<'_>) {
 
 /// In a phase that rests a hint is worth a look; an intent looks where it needs to.
 fn runtime_changed(d: &mut Deciding<'_>) {
+    // What begins from now on may begin in a life that nobody has seen yet.
+    d.state.is_sighting_old = true;
     match d.state.phase {
         Phase::Serving | Phase::Exhausted { .. } | Phase::Parked { .. } => serving::look(d),
         Phase::Draining(_) | Phase::Applying(_) => inner(d, Inner::Reconsider),
@@ -112,11 +137,14 @@ fn runtime_changed(d: &mut Deciding<'_>) {
 
 fn operator(d: &mut Deciding<'_>, ticket: Ticket, command: Command) {
     match command {
+        Command::Switch { .. } | Command::Pin { .. } if d.policy.is_monitor_only => {
+            d.refuse(ticket, Refusal::MonitorOnly);
+        }
         Command::Switch { to, force, reason } => {
             if let Some(pin) = d.state.pin.clone().filter(|pin| to.as_ref() != Some(pin)) {
                 return d.refuse(ticket, Refusal::Pinned(pin));
             }
-            if to.is_some() && to.as_ref() == d.state.subscription() && !d.state.phase.is_switching() {
+            if to.is_some() && to.as_ref() == d.state.subscription() && !d.state.phase.is_moving() {
                 return d.refuse(ticket, Refusal::runs_on_it());
             }
             let wanted = to.map_or(Wanted::Another, |to| Wanted::This { to, force });
@@ -153,7 +181,7 @@ fn pause(d: &mut Deciding<'_>, until: Option<Wall>) {
     }
     d.save();
     if draining::can_be_paused(d) {
-        ending::give_up(d, IntentOutcome::Cancelled, Some("paused".to_owned()));
+        draining::call_off(d, "paused");
     }
 }
 
@@ -167,7 +195,7 @@ fn resume(d: &mut Deciding<'_>) {
 
 /// A pin beats policy: pinning to another subscription is an operator's switch, forced.
 fn pin(d: &mut Deciding<'_>, ticket: Ticket, to: SubscriptionName) {
-    if d.state.subscription() == Some(&to) && !d.state.phase.is_switching() {
+    if d.state.subscription() == Some(&to) && !d.state.phase.is_moving() {
         d.state.pin = Some(to);
         d.save();
         return d.reply(ticket, Reply::Done);
@@ -180,7 +208,11 @@ fn pin(d: &mut Deciding<'_>, ticket: Ticket, to: SubscriptionName) {
 /// or a look that failed, goes on.
 pub(super) fn clear_trouble(d: &mut Deciding<'_>) {
     if d.state.trouble.take().is_some() {
-        d.state.braked_until = None;
+        if d.state.braked_until.take().is_some() {
+            // Told when the trouble is over and not when the switches refill: what follows then is told by itself.
+            let (id, text) = (format!("unbraked-{}", d.wall().0), format!("{} has what it needs again", d.state.name));
+            serving::notify(d, NotifyEvent::Recovered, &id, text);
+        }
         d.state.noted = None;
         d.state.timers.stop(Timer::Wake);
         d.state.timers.stop(Timer::Brake);

@@ -19,8 +19,8 @@ use super::deciding::Deciding;
 use super::event::{Action, EffectOutcome, IgnoreReason, Obstacle, Readiness, Refusal, Start};
 use super::phase::{Applying, Delivered, Phase, Step};
 use super::reporting::{self, Finding};
-use super::{ending, serving};
-use crate::domain::{Apply, Change, Disposition, Fingerprint, IntentOutcome, Outcome, RuntimeState, Sighting};
+use super::{ending, fencing, serving, turning};
+use crate::domain::{Apply, Change, Disposition, Fingerprint, IntentOutcome, Outcome, Plan, RuntimeState, Sighting};
 use crate::machine::policy::RuntimeKind;
 use crate::machine::timer::Timer;
 
@@ -46,10 +46,12 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         Inner::Switch { ticket, .. } => d.refuse(ticket, Refusal::SwitchInProgress),
         Inner::Cancel { ticket } => d.refuse(ticket, Refusal::TooLate),
         Inner::Unpark { ticket } => d.refuse(ticket, Refusal::NotParked),
+        Inner::Timer(Timer::Drain) => emptied(d),
         Inner::Outcome(outcome) => match (step(d), outcome) {
             (Some(Step::Delivering), EffectOutcome::Delivered(Ok(credential))) => is_in_place(d, credential),
             (Some(Step::Delivering), EffectOutcome::Delivered(Err(obstacle))) => not_delivered(d, obstacle),
             (Some(Step::Looking), EffectOutcome::Seen(Ok(sighting))) => seen(d, sighting),
+            (Some(Step::Emptying), EffectOutcome::Seen(Ok(sighting))) => seen_while_emptying(d, sighting),
             (Some(Step::Looking), EffectOutcome::Seen(Err(_))) if was_a_glance(d) => d.ignore(IgnoreReason::NothingNew),
             (Some(Step::Looking), EffectOutcome::Seen(Err(obstacle))) => put_off(d, obstacle),
             (Some(Step::Restarting), EffectOutcome::Restarted(Ok(()))) => started(d),
@@ -59,7 +61,15 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             (Some(Step::Verifying), EffectOutcome::Ready(Ok(readiness))) => verified(d, readiness),
             (Some(Step::Verifying), EffectOutcome::Ready(Err(obstacle))) => put_off(d, obstacle),
             (
-                Some(Step::Delivering | Step::Looking | Step::Restarting | Step::Reloading | Step::Verifying) | None,
+                Some(
+                    Step::Delivering
+                    | Step::Looking
+                    | Step::Restarting
+                    | Step::Reloading
+                    | Step::Emptying
+                    | Step::Verifying,
+                )
+                | None,
                 EffectOutcome::Preflight(_)
                 | EffectOutcome::Delivered(_)
                 | EffectOutcome::Restarted(_)
@@ -75,10 +85,12 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         }
         // An order in doubt is waited for, and may have been carried out by now.
         Inner::Reconsider if waits_for_an_order(d) => glance(d),
+        // What is waited for may have ended with its life.
+        Inner::Reconsider if step(d) == Some(Step::Emptying) => d.act(Action::Look { has: None }),
         Inner::Picked(_)
         | Inner::PoolChanged
         | Inner::Reconsider
-        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle) => {
+        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle | Timer::Turns | Timer::Better) => {
             d.ignore(IgnoreReason::NotNow);
         }
     }
@@ -125,7 +137,7 @@ fn was_a_glance(d: &mut Deciding<'_>) -> bool {
 fn again(d: &mut Deciding<'_>) {
     match step(d) {
         Some(Step::Delivering) => deliver(d),
-        Some(Step::Looking | Step::Restarting | Step::Reloading) => look(d),
+        Some(Step::Looking | Step::Restarting | Step::Reloading | Step::Emptying) => look(d),
         Some(Step::Verifying) => verify(d),
         None => {}
     }
@@ -166,7 +178,7 @@ fn is_in_place(d: &mut Deciding<'_>, credential: Fingerprint) {
     look(d);
 }
 
-fn look(d: &mut Deciding<'_>) {
+pub(super) fn look(d: &mut Deciding<'_>) {
     let Some(applying) = applying(d) else { return };
     applying.step = Step::Looking;
     applying.is_glancing = false;
@@ -244,7 +256,7 @@ pub(super) fn delivered(d: &mut Deciding<'_>, sighting: Sighting) {
 fn must_be_started(d: &Deciding<'_>) -> bool {
     match d.policy.runtime {
         RuntimeKind::Process => {
-            d.state.phase.intent().is_some_and(|intent| intent.plan == crate::domain::Plan::Recover || !d.state.is_up)
+            d.state.phase.intent().is_some_and(|intent| intent.plan == Plan::Recover || !d.state.is_up)
         }
         RuntimeKind::Container => false,
     }
@@ -252,6 +264,9 @@ fn must_be_started(d: &Deciding<'_>) -> bool {
 
 /// The running agent is brought to use what was delivered, in the way that the user chose (G12).
 fn make_use(d: &mut Deciding<'_>) {
+    if fencing::is_over(d) {
+        return verify(d);
+    }
     let (apply, now, call_timeout) = (how(d), d.wall(), d.policy.call_timeout);
     let Some(applying) = applying(d) else { return };
     let life = applying.delivered.as_ref().and_then(|delivered| delivered.before.clone());
@@ -269,8 +284,12 @@ fn make_use(d: &mut Deciding<'_>) {
     }
 }
 
-fn how(d: &Deciding<'_>) -> Apply {
-    let must_restart = d.state.phase.applying().is_none_or(|applying| applying.must_restart);
+/// How the agent is brought to use what was delivered, or its work ended.
+pub(super) fn how(d: &Deciding<'_>) -> Apply {
+    let must_restart = d.state.phase.applying().is_some_and(|applying| applying.must_restart);
+    if let Some(intent) = d.state.phase.intent().filter(|intent| intent.plan == Plan::Fence) {
+        return if must_restart { Apply::Restart } else { fencing::how(d, intent) };
+    }
     d.policy.file.as_ref().filter(|_| !must_restart).map(|file| file.apply.clone()).unwrap_or_default()
 }
 
@@ -278,6 +297,7 @@ fn reloaded(d: &mut Deciding<'_>) {
     let now = d.wall();
     let Some(applying) = applying(d) else { return };
     applying.marks.applied_at = Some(now);
+    fencing::has_ended_work(d);
     verify(d);
 }
 
@@ -286,7 +306,38 @@ fn not_reloaded(d: &mut Deciding<'_>, obstacle: Obstacle) {
     d.state.obstacle = Some(obstacle.text);
     let Some(applying) = applying(d) else { return };
     applying.must_restart = true;
+    if turning::is_busy(d) {
+        // Nothing was waited for so far (G12).
+        applying_step(d, Step::Emptying);
+        return d.state.timers.set(Timer::Drain, d.now.due_after(d.policy.drain));
+    }
     order(d, Order::Restart);
+}
+
+fn applying_step(d: &mut Deciding<'_>, step: Step) {
+    if let Some(applying) = applying(d) {
+        applying.step = step;
+    }
+}
+
+/// The life that is to end runs on, or it has ended by itself.
+fn seen_while_emptying(d: &mut Deciding<'_>, sighting: Sighting) {
+    let before = applying(d).and_then(|applying| applying.delivered.as_ref()?.before.clone());
+    let runs_on = sighting.state == RuntimeState::Running && sighting.instance == before;
+    if runs_on || sighting.state == RuntimeState::Unknown {
+        return d.ignore(IgnoreReason::NothingNew);
+    }
+    d.state.timers.stop(Timer::Drain);
+    applying_step(d, Step::Looking);
+    seen(d, sighting);
+}
+
+/// Running turns have ended, or had time enough to.
+pub(super) fn emptied(d: &mut Deciding<'_>) {
+    d.state.timers.stop(Timer::Drain);
+    if step(d) == Some(Step::Emptying) {
+        order(d, Order::Restart);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -320,7 +371,7 @@ fn order(d: &mut Deciding<'_>, order: Order) {
 fn compare(d: &mut Deciding<'_>, known: &Delivered, sighting: Sighting) {
     let (state, is_another_life) = (sighting.state, sighting.instance.is_some() && sighting.instance != known.before);
     d.state.sighting = Some(sighting);
-    let restarts = how(d) == Apply::Restart;
+    let restarts = how(d) == Apply::Restart && !fencing::is_over(d);
     let (is_ours_to_start, is_container) = (must_be_started(d), d.policy.runtime == RuntimeKind::Container);
     let Some(applying) = applying(d) else { return };
     let (starts, is_doubtful, had_run) = (applying.starts, applying.is_doubtful, known.before.is_some());
@@ -382,6 +433,9 @@ fn started(d: &mut Deciding<'_>) {
     let Some(applying) = applying(d) else { return };
     applying.marks.applied_at = Some(now);
     applying.restarts = u32::from(applying.delivered.as_ref().is_some_and(|delivered| delivered.before.is_some()));
+    let by = applying.intent.id.clone();
+    d.state.is_sighting_old = true;
+    turning::cut_off(d, |_| true, Some(&by), "the agent was restarted");
     verify(d);
 }
 
@@ -416,6 +470,10 @@ fn verified(d: &mut Deciding<'_>, readiness: Readiness) {
             ending::complete(d, IntentOutcome::NotReady, Some(reason));
         }
         Readiness::NotRunning => {
+            // Nothing begins before the next look has shown what became of it.
+            if let Some(seen) = &mut d.state.sighting {
+                seen.state = RuntimeState::Stopped;
+            }
             ending::complete(d, IntentOutcome::NotRunning, Some("the agent ended after its start".to_owned()));
         }
     }

@@ -3,7 +3,7 @@
 use super::event::{Action, Effect, IgnoreReason, Refusal, Reply, Step as Decision, Verdict};
 use super::phase::{Phase, Selecting, Ticket};
 use super::state::AgentState;
-use crate::domain::{Cause, Change, Cooldown, Moment, Rest, SubscriptionName, Wall};
+use crate::domain::{Cause, CauseBy, Change, Cooldown, Moment, Rest, SubscriptionName, Wall};
 use crate::machine::policy::Policy;
 use crate::machine::pool::{AgentView, Wanted};
 
@@ -35,7 +35,12 @@ impl<'a> Deciding<'a> {
 
     pub(super) fn finish(mut self) -> Decision {
         if self.is_dirty {
-            let attributes = Box::new(self.state.attributes(self.now));
+            let mut attributes = Box::new(self.state.attributes(self.now));
+            if self.policy.is_monitor_only {
+                // Nobody moves an agent that is only observed, and what it met must not move whatever is found under its
+                // name later.
+                attributes.trouble = None;
+            }
             self.changes.push(Change::AgentSaved(self.state.name.clone(), attributes));
         }
         // Where several timers were due, one of them may have found nothing to do.
@@ -83,7 +88,12 @@ impl<'a> Deciding<'a> {
     }
 
     /// The agent as the pool needs to see it.
-    pub(super) fn view(&self, wanted: Wanted, failing: Option<(SubscriptionName, Option<Cooldown>)>) -> Box<AgentView> {
+    pub(super) fn view(
+        &self,
+        wanted: Wanted,
+        by: CauseBy,
+        failing: Option<(SubscriptionName, Option<Cooldown>)>,
+    ) -> Box<AgentView> {
         Box::new(AgentView {
             agent: self.state.name.clone(),
             allowed: self.policy.subscriptions.clone(),
@@ -92,6 +102,7 @@ impl<'a> Deciding<'a> {
             failing,
             exclusions: self.state.exclusions.clone(),
             wanted,
+            by,
         })
     }
 
@@ -109,7 +120,7 @@ impl<'a> Deciding<'a> {
         };
         let rest: Rest = self.state.phase.rest();
         self.state.selection = self.state.selection.wrapping_add(1);
-        let view = self.view(wanted.clone(), failing);
+        let view = self.view(wanted.clone(), cause.by, failing);
         self.effects.push(Effect::Reserve { selection: self.state.selection, view });
         self.state.phase = Phase::Selecting(Box::new(Selecting {
             selection: self.state.selection,

@@ -8,9 +8,9 @@ use super::deciding::Deciding;
 use super::event::{About, Action, EffectOutcome, IgnoreReason, Obstacle, Refusal, Reply};
 use super::phase::{Applying, Draining, Phase, Step, Ticket};
 use super::reporting::{self, Finding};
-use super::{applying, ending, serving};
+use super::{applying, ending, fencing, serving, turning};
 use crate::domain::{
-    Cause, CauseBy, Delivered, Disposition, IntentMarks, IntentOutcome, Outcome, Plan, RuntimeState, Sighting,
+    Apply, Cause, CauseBy, Delivered, Disposition, IntentMarks, IntentOutcome, Outcome, Plan, RuntimeState, Sighting,
 };
 use crate::machine::policy::RuntimeKind;
 use crate::machine::pool::Wanted;
@@ -20,22 +20,39 @@ use crate::machine::timer::Timer;
 /// How soon a preflight is tried again while the runtime does not answer, at first and at most.
 const PREFLIGHT_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
+/// A switch that was asked for by a turn and cancelled by an operator is not asked for again before this time.
+const ASK_LATER: Duration = Duration::from_secs(60);
+
 pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
     match event {
         Inner::Began | Inner::Timer(Timer::Retry) => go_on(d),
+        // What moves the agent ends the work as well, and better.
+        Inner::Failing(_) if fencing::can_be_called_off(d) && !is_resumed(d) && serving::may_be_moved(d) => {
+            fencing::call_off(d, "a switch takes its place");
+            inner(d, event);
+        }
+        Inner::Switch { .. } if fencing::can_be_called_off(d) && !is_resumed(d) => {
+            fencing::call_off(d, "a switch takes its place");
+            inner(d, event);
+        }
         Inner::Failing(failing) => reporting::settle(d, failing.waiting, Finding::of(Outcome::Repeat)),
+        Inner::Timer(Timer::Drain) => drained(d),
         Inner::Switch { ticket, wanted, cause } if cause.by == CauseBy::Pin && !is_resumed(d) => {
             pinned(d, ticket, wanted, cause);
         }
         Inner::Switch { ticket, .. } => d.refuse(ticket, Refusal::SwitchInProgress),
         Inner::Cancel { ticket } if is_resumed(d) => d.refuse(ticket, Refusal::TooLate),
         Inner::Cancel { ticket } => {
-            ending::give_up(d, IntentOutcome::Cancelled, Some("cancelled by an operator".to_owned()));
+            // Whoever waits for a turn would ask for the next one at once.
+            d.state.turns.ask_from = Some(d.now.due_after(ASK_LATER));
+            call_off(d, "cancelled by an operator");
             d.reply(ticket, Reply::Done);
         }
         Inner::Unpark { ticket } => d.refuse(ticket, Refusal::NotParked),
         Inner::Outcome(EffectOutcome::Preflight(Ok(sighting))) => passed(d, sighting),
-        Inner::Outcome(EffectOutcome::Seen(Ok(sighting))) => resumed(d, sighting),
+        Inner::Outcome(EffectOutcome::Seen(Ok(sighting))) if is_resumed(d) => resumed(d, sighting),
+        // There is no more to find out.
+        Inner::Outcome(EffectOutcome::Seen(Ok(sighting))) if is_fence(d) => passed(d, sighting),
         Inner::Outcome(EffectOutcome::Preflight(Err(obstacle)) | EffectOutcome::Seen(Err(obstacle))) => {
             held_up(d, obstacle);
         }
@@ -44,12 +61,15 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             d.state.timers.stop(Timer::Retry);
             go_on(d);
         }
+        // A life that has ended has ended what was waited for.
+        Inner::Reconsider if is_waiting(d) => find_out(d),
         Inner::Picked(_)
         | Inner::PoolChanged
         | Inner::Reconsider
-        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle)
+        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle | Timer::Turns | Timer::Better)
         | Inner::Outcome(
-            EffectOutcome::Delivered(_)
+            EffectOutcome::Seen(_)
+            | EffectOutcome::Delivered(_)
             | EffectOutcome::Restarted(_)
             | EffectOutcome::Reloaded(_)
             | EffectOutcome::Ready(_),
@@ -70,6 +90,22 @@ fn is_resumed(d: &Deciding<'_>) -> bool {
     matches!(&d.state.phase, Phase::Draining(draining) if draining.is_resumed)
 }
 
+fn is_waiting(d: &Deciding<'_>) -> bool {
+    matches!(&d.state.phase, Phase::Draining(draining) if draining.waits)
+}
+
+fn is_fence(d: &Deciding<'_>) -> bool {
+    d.state.phase.intent().is_some_and(|intent| intent.plan == Plan::Fence)
+}
+
+/// An operator wants nothing done: neither a switch, nor what only an operator wanted ended.
+pub(super) fn call_off(d: &mut Deciding<'_>, reason: &str) {
+    if is_fence(d) {
+        fencing::forgo(d);
+    }
+    ending::give_up(d, IntentOutcome::Cancelled, Some(reason.to_owned()));
+}
+
 /// Whether a pause gives the intent up. The start of a process agent is no switch, and is not held up by it.
 pub(super) fn can_be_paused(d: &Deciding<'_>) -> bool {
     match &d.state.phase {
@@ -82,11 +118,13 @@ pub(super) fn can_be_paused(d: &Deciding<'_>) -> bool {
 
 fn find_out(d: &mut Deciding<'_>) {
     let Phase::Draining(draining) = &d.state.phase else { return };
-    let (intent, to) = (draining.intent.id.clone(), draining.intent.to.clone());
+    if draining.intent.plan == Plan::Fence {
+        return d.act(Action::Look { has: None });
+    }
+    let (intent, to, by) = (draining.intent.id.clone(), draining.intent.to.clone(), draining.intent.cause.by);
     // What an operator or the daemon's own start decided is not called into question by a cooldown.
-    let force =
-        matches!(draining.intent.cause.by, CauseBy::Operator | CauseBy::Pin | CauseBy::Rollover | CauseBy::Recovery);
-    let view = d.view(Wanted::This { to: to.clone(), force }, None);
+    let force = !by.is_automatic();
+    let view = d.view(Wanted::This { to: to.clone(), force }, by, None);
     d.act(Action::Preflight { intent, view, to });
 }
 
@@ -110,14 +148,23 @@ fn resumed(d: &mut Deciding<'_>, sighting: Sighting) {
         }
         return applying::deliver(d);
     }
-    if d.state.pause.is_some() && can_be_paused(d) {
-        return ending::give_up(d, IntentOutcome::Cancelled, Some("paused".to_owned()));
+    if d.policy.is_monitor_only {
+        return call_off(d, "the agent is monitor-only");
+    }
+    if d.state.pause.is_some() && can_be_paused(d) && !fencing::is_ordered(d) {
+        return call_off(d, "paused");
     }
     find_out(d);
 }
 
 fn passed(d: &mut Deciding<'_>, mut sighting: Sighting) {
-    let hindrance = hindrance(d, &mut sighting);
+    let (is_fence, began_at) = (is_fence(d), sighting.facts.began_at());
+    let hindrance = hindrance(d, &mut sighting).filter(|_| !is_fence);
+    if is_fence && matches!(sighting.state, RuntimeState::Stopped | RuntimeState::Missing) {
+        d.state.sighting = Some(sighting);
+        return fencing::is_moot(d);
+    }
+    turning::end_with_life(d, &sighting, began_at);
     match (sighting.state, d.policy.runtime) {
         (RuntimeState::Missing, RuntimeKind::Container) => {
             d.state.sighting = Some(sighting);
@@ -131,12 +178,65 @@ fn passed(d: &mut Deciding<'_>, mut sighting: Sighting) {
         | (RuntimeState::Missing, RuntimeKind::Process) => {}
     }
     d.state.sighting = Some(sighting);
+    // It was made so while this was under way, and nothing was touched yet.
+    if d.policy.is_monitor_only {
+        return call_off(d, "the agent is monitor-only");
+    }
     if let Some(text) = hindrance {
         return held_up(d, Obstacle { disposition: Disposition::Permanent, about: About::Agent, text });
     }
     d.state.obstacle = None;
+    if must_wait(d) {
+        return wait(d);
+    }
+    if is_fence {
+        point_of_no_return(d, Step::Looking);
+        return applying::look(d);
+    }
     point_of_no_return(d, Step::Delivering);
     applying::deliver(d);
+}
+
+/// Whether running turns may still end before anything is done that ends them (G2, G12).
+fn must_wait(d: &Deciding<'_>) -> bool {
+    let Phase::Draining(draining) = &d.state.phase else { return false };
+    let runs = d.state.sighting.as_ref().is_some_and(|seen| seen.state == RuntimeState::Running);
+    applying::how(d) == Apply::Restart && runs && !draining.until.is_past(d.now) && turning::is_busy(d)
+}
+
+/// It can be done. Running turns have until the deadline; then, or when the last one has ended, it is found out again
+/// whether it still can be done (D3).
+fn wait(d: &mut Deciding<'_>) {
+    let Phase::Draining(draining) = &mut d.state.phase else { return };
+    draining.waits = true;
+    let until = draining.until;
+    d.state.timers.set(Timer::Drain, until);
+}
+
+/// Nothing is waited for any more.
+fn drained(d: &mut Deciding<'_>) {
+    d.state.timers.stop(Timer::Drain);
+    let Phase::Draining(draining) = &mut d.state.phase else { return };
+    if std::mem::take(&mut draining.waits) {
+        find_out(d);
+    }
+}
+
+/// Goes on with what waited for turns to end, if the last one has.
+pub(super) fn go_on_if_idle(d: &mut Deciding<'_>) {
+    if turning::is_busy(d) {
+        return;
+    }
+    match &d.state.phase {
+        Phase::Draining(draining) if draining.waits => drained(d),
+        Phase::Applying(applying) if applying.step == Step::Emptying => applying::emptied(d),
+        Phase::Serving
+        | Phase::Selecting(_)
+        | Phase::Draining(_)
+        | Phase::Applying(_)
+        | Phase::Exhausted { .. }
+        | Phase::Parked { .. } => {}
+    }
 }
 
 /// What would keep the agent from using the target's credential (G1).
@@ -151,7 +251,7 @@ fn hindrance(d: &mut Deciding<'_>, sighting: &mut Sighting) -> Option<String> {
 fn pinned(d: &mut Deciding<'_>, ticket: Ticket, wanted: Wanted, cause: Cause) {
     let pin = match &wanted {
         Wanted::This { to, .. } => Some(to.clone()),
-        Wanted::Another | Wanted::Any => None,
+        Wanted::Another | Wanted::Any | Wanted::Preferred | Wanted::Roomier => None,
     };
     if pin.is_some() && pin.as_ref() == d.state.phase.intent().map(|intent| &intent.to) {
         d.state.pin = pin;
@@ -170,9 +270,10 @@ fn pinned(d: &mut Deciding<'_>, ticket: Ticket, wanted: Wanted, cause: Cause) {
 fn point_of_no_return(d: &mut Deciding<'_>, step: Step) {
     let rest = d.state.phase.rest();
     let Phase::Draining(draining) = std::mem::replace(&mut d.state.phase, rest.into()) else { return };
-    let Draining { intent, rest, .. } = *draining;
+    let Draining { intent, rest, cut_off, .. } = *draining;
+    d.state.timers.stop(Timer::Drain);
     let marks = IntentMarks { drained_at: Some(d.now.wall), delivered_at: None, applied_at: None };
-    d.state.phase = Phase::Applying(Box::new(Applying { marks, ..Applying::begun(intent, rest, step) }));
+    d.state.phase = Phase::Applying(Box::new(Applying { marks, cut_off, ..Applying::begun(intent, rest, step) }));
 }
 
 /// Nothing was touched: what will pass is waited for, what is the target's fault is given up for another one.
@@ -180,12 +281,13 @@ fn held_up(d: &mut Deciding<'_>, obstacle: Obstacle) {
     d.state.obstacle = Some(obstacle.text.clone());
     let Phase::Draining(draining) = &mut d.state.phase else { return };
     // As long as the credential may be in place, giving up is the last resort.
-    let may_be_delivered = draining.is_resumed && draining.retries < applying::REFUSED_LOOKS_MAX;
+    let is_fence = draining.intent.plan == Plan::Fence;
+    let may_be_delivered = !is_fence && draining.is_resumed && draining.retries < applying::REFUSED_LOOKS_MAX;
     match (obstacle.disposition, obstacle.about) {
         (Disposition::Transient | Disposition::InDoubt, About::Runtime | About::Agent | About::Target) => put_off(d),
         (Disposition::Permanent, About::Runtime | About::Agent | About::Target) if may_be_delivered => put_off(d),
-        (Disposition::Permanent, About::Target) => ending::target_lost(d, obstacle.text),
-        (Disposition::Permanent, About::Agent | About::Runtime) => {
+        (Disposition::Permanent, About::Target) if !is_fence => ending::target_lost(d, obstacle.text),
+        (Disposition::Permanent, About::Agent | About::Runtime | About::Target) => {
             ending::give_up(d, IntentOutcome::Failed, Some(obstacle.text));
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::deciding::Deciding;
 use super::phase::{Applying, Phase, Step};
-use super::{anywhere, reporting, selecting, serving};
+use super::{anywhere, fencing, reporting, selecting, serving, telling, turning};
 use crate::domain::{
     Assignment, CauseBy, Change, Fingerprint, Instance, Intent, IntentEnd, IntentMarks, IntentOutcome, IntentRecord,
     NotifyEvent, ParkReason, Plan, Rest,
@@ -35,6 +35,16 @@ pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opti
         // It is not there: a pin that is not kept would only hold the agent where it is.
         d.state.pin = None;
     }
+    if intent.plan == Plan::Fence {
+        d.state.turns.fence_from = Some(d.now.due_after(EXCLUSIONS[0]));
+        if intent.cause.by == CauseBy::Operator && outcome != IntentOutcome::Cancelled {
+            // What an operator ordered is tried once: who ordered it is there to order it again.
+            fencing::forgo(d);
+        }
+        // Whatever was put off when it was opened, or has failed meanwhile, is found by a look.
+        try_again(d, TRY_AGAIN);
+        return reporting::judge_held(d);
+    }
     match outcome {
         IntentOutcome::Failed | IntentOutcome::RolledBack => {
             let times = (d.state.apply_failures as usize).min(EXCLUSIONS.len() - 1);
@@ -47,6 +57,8 @@ pub(super) fn give_up(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opti
                 Plan::Rollover => {
                     d.state.exclusions.insert(intent.to.clone(), now.plus(EXCLUSIONS[1]));
                 }
+                // Its own way of waiting: it is no switch, and has a budget.
+                Plan::Fence => {}
                 Plan::Recover => {
                     d.state.is_up = false;
                     d.state.apply_failures += 1;
@@ -79,7 +91,17 @@ fn try_again(d: &mut Deciding<'_>, after: Duration) {
 
 /// The target cannot be used after all: another one is picked at once (D3).
 pub(super) fn target_lost(d: &mut Deciding<'_>, reason: String) {
+    let until = match &d.state.phase {
+        Phase::Draining(draining) if draining.intent.plan == Plan::Switch => Some(draining.until),
+        Phase::Serving
+        | Phase::Selecting(_)
+        | Phase::Draining(_)
+        | Phase::Applying(_)
+        | Phase::Exhausted { .. }
+        | Phase::Parked { .. } => None,
+    };
     let Some(Closed { intent, .. }) = close(d, IntentOutcome::Cancelled, Some(reason)) else { return };
+    d.state.drain_until = until;
     d.state.exclusions.insert(intent.to.clone(), d.wall().plus(EXCLUSIONS[0]));
     if intent.plan == Plan::Recover {
         d.state.is_up = false;
@@ -94,6 +116,10 @@ pub(super) fn target_lost(d: &mut Deciding<'_>, reason: String) {
 /// Ends an intent whose credential is in place: its generation is current from now on, whatever the outcome.
 pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) {
     let was_exhausted = matches!(d.state.phase.rest(), Rest::Exhausted { .. });
+    if outcome == IntentOutcome::NotRunning {
+        let by = d.state.phase.intent().map(|intent| intent.id.clone());
+        turning::cut_off(d, |_| true, by.as_ref(), "the agent does not run any more");
+    }
     let Some(Closed { intent, marks, before, credential }) = close(d, outcome, reason) else { return };
     let now = d.wall();
     let is_new = intent.generation > d.state.generation();
@@ -109,15 +135,20 @@ pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opt
         }
         d.change(Change::Assigned { agent: d.state.name.clone(), assignment, replaces });
         anywhere::clear_trouble(d);
+        d.state.shunned_until = None;
         d.state.phase = Phase::Serving;
         reporting::drop_ambiguous(d);
     }
-    // What an earlier life of the daemon has delivered is learned by the next look.
-    d.state.credential = credential;
+    if intent.plan != Plan::Fence {
+        // What an earlier life of the daemon has delivered is learned by the next look.
+        d.state.credential = credential;
+    }
     d.save();
     d.state.is_up = true;
-    d.state.apply_failures = 0;
-    d.state.exclusions.remove(&intent.to);
+    if intent.plan != Plan::Fence {
+        d.state.apply_failures = 0;
+        d.state.exclusions.remove(&intent.to);
+    }
     if matches!(intent.plan, Plan::Switch | Plan::Rollover) {
         d.state.switched_at = Some(now);
         d.state.timers.set(Timer::Settle, d.now.due_after(d.policy.settle));
@@ -140,11 +171,9 @@ pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opt
 }
 
 fn tell(d: &mut Deciding<'_>, intent: &Intent, outcome: IntentOutcome) {
-    let from = intent.from.as_ref().map_or("nothing", |from| from.as_str());
-    let moved = if outcome.is_delivered() { "moved" } else { "could not be moved" };
-    let text = format!("{} {moved} from {from} to {}: {outcome}", d.state.name, intent.to);
     let id = format!("switch-{}", intent.id.number);
-    serving::notify_about(d, Some(intent.id.clone()), NotifyEvent::Switch, &id, text);
+    let said = telling::switched(intent, outcome);
+    serving::notify_about(d, Some(intent.id.clone()), NotifyEvent::Switch, &id, said);
 }
 
 /// The credential is in place and the agent cannot be made to run on it: a person has to look.
@@ -166,16 +195,16 @@ struct Closed {
 /// Closes the open intent; the agent rests where it rested before.
 fn close(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) -> Option<Closed> {
     let rest = d.state.phase.rest();
-    let (closed, restarts) = match std::mem::replace(&mut d.state.phase, rest.into()) {
+    let (closed, restarts, cut_off) = match std::mem::replace(&mut d.state.phase, rest.into()) {
         Phase::Draining(draining) => {
             let (intent, marks) = (draining.intent, IntentMarks::default());
-            (Closed { intent, marks, before: None, credential: None }, 0)
+            (Closed { intent, marks, before: None, credential: None }, 0, draining.cut_off)
         }
         Phase::Applying(applying) => {
             debug_assert!(!outcome.is_delivered() || applying.delivered.is_some() || applying.step != Step::Delivering);
-            let Applying { intent, marks, delivered, last_life, credential, restarts, .. } = *applying;
+            let Applying { intent, marks, delivered, last_life, credential, restarts, cut_off, .. } = *applying;
             let before = last_life.or_else(|| delivered.and_then(|delivered| delivered.before));
-            (Closed { intent, marks, before, credential }, restarts)
+            (Closed { intent, marks, before, credential }, restarts, cut_off)
         }
         other @ (Phase::Serving | Phase::Selecting(_) | Phase::Exhausted { .. } | Phase::Parked { .. }) => {
             d.state.phase = other;
@@ -183,11 +212,12 @@ fn close(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Option<String>) -
         }
     };
     d.state.timers.stop(Timer::Retry);
+    d.state.timers.stop(Timer::Drain);
     d.state.obstacle = None;
     // The effect under way, if any, is about an intent that has ended: its outcome is stale.
     d.state.attempt = d.state.attempt.wrapping_add(1);
     let (id, marks) = (closed.intent.id.clone(), closed.marks);
-    let end = IntentEnd { id, outcome, finished_at: d.wall(), marks, turns_cut_off: 0, restarts, reason };
+    let end = IntentEnd { id, outcome, finished_at: d.wall(), marks, turns_cut_off: cut_off, restarts, reason };
     d.state.last = Some(IntentRecord { intent: closed.intent.clone(), end: Some(end.clone()) });
     d.change(Change::IntentClosed(end));
     d.save();
@@ -205,6 +235,6 @@ pub(super) fn park(d: &mut Deciding<'_>, reason: ParkReason) {
         d.state.timers.stop(timer);
     }
     d.save();
-    let text = format!("{} waits for a person: {reason}", d.state.name);
+    let text = format!("{} waits for a person and is left alone: {}", d.state.name, telling::parked(reason));
     serving::notify(d, NotifyEvent::Parked, &format!("parked-{}", now.0), text);
 }

@@ -9,6 +9,8 @@ use crate::domain::{
     Sighting, Stamp, SubscriptionName, Wall,
 };
 use crate::machine::pool::AgentView;
+pub use crate::machine::pool::Pick;
+use crate::machine::turns::{TurnReply, TurnRequest};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,25 @@ pub enum Event {
         /// What.
         command: Command,
     },
+    /// Somebody wants something about a turn.
+    Turn {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// What.
+        request: TurnRequest,
+    },
+    /// A caller has gone before it could read its answer.
+    Withdrawn {
+        /// Who.
+        ticket: Ticket,
+    },
+    /// Until when the subscription that the agent runs on cannot serve it, by others' word; `None` if it can.
+    Shunned {
+        /// Which subscription this is about.
+        subscription: SubscriptionName,
+        /// Until when.
+        until: Option<Wall>,
+    },
     /// The pool has answered.
     Picked {
         /// Which question it answers.
@@ -65,6 +86,10 @@ pub enum Event {
     },
     /// The runtime hints that the agent has changed.
     RuntimeChanged,
+    /// What the user decided about it is something else than at the last event.
+    Reconfigured,
+    /// It is not in the config any more: nothing new is begun.
+    Retired,
     /// Some time has passed: see to the timers that are due.
     Tick,
 }
@@ -99,24 +124,6 @@ pub enum Command {
     Unpin,
     /// It has been seen to: the agent may act again.
     Unpark,
-}
-
-/// The pool's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pick {
-    /// The one it runs on serves again.
-    Keep,
-    /// This one; it is reserved.
-    To(SubscriptionName),
-    /// None.
-    None {
-        /// When the first one comes back, if that is known.
-        earliest: Option<Wall>,
-        /// Why not, in words.
-        reason: String,
-    },
-    /// The pool could not be asked.
-    Unavailable,
 }
 
 /// Why an effect did not come off.
@@ -267,6 +274,8 @@ pub struct Start {
 pub enum Reply {
     /// To a reporter.
     Report(Box<Answer>),
+    /// To whoever asked about a turn.
+    Turn(Box<TurnReply>),
     /// To an operator whose command is done.
     Done,
     /// To an operator whose switch has begun.
@@ -290,6 +299,9 @@ pub enum Refusal {
     /// The agent is pinned.
     #[error("the agent is pinned to \"{0}\"")]
     Pinned(SubscriptionName),
+    /// The agent is only observed: whoever asks.
+    #[error("the agent is monitor-only: it is observed and never touched")]
+    MonitorOnly,
     /// The target cannot be picked, or there is none.
     #[error("{reason}")]
     NotEligible {

@@ -4,6 +4,7 @@ use super::anywhere::Inner;
 use super::deciding::Deciding;
 use super::event::{EffectOutcome, IgnoreReason, Refusal};
 use super::phase::Phase;
+use super::reconfigured;
 use super::reporting::{self, Finding};
 use super::selecting;
 use super::serving;
@@ -16,7 +17,9 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         Inner::Began | Inner::Timer(Timer::Retry) => serving::look(d),
         Inner::Failing(failing) => {
             let Phase::Exhausted { earliest, .. } = d.state.phase else { return d.ignore(IgnoreReason::NotNow) };
-            let finding = if d.state.pause.is_some() {
+            let finding = if d.policy.is_monitor_only {
+                Finding::of(Outcome::Recorded).because(serving::MONITOR_ONLY)
+            } else if d.state.pause.is_some() {
                 Finding::of(Outcome::Recorded).because("the agent is paused")
             } else {
                 Finding::of(Outcome::Exhausted).until(earliest, d.wall()).earliest(earliest)
@@ -40,7 +43,8 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             | EffectOutcome::Restarted(_)
             | EffectOutcome::Reloaded(_)
             | EffectOutcome::Ready(_),
-        ) => d.ignore(IgnoreReason::NotNow),
+        )
+        | Inner::Timer(Timer::Drain | Timer::Turns | Timer::Better) => d.ignore(IgnoreReason::NotNow),
     }
 }
 
@@ -50,7 +54,10 @@ fn wake(d: &mut Deciding<'_>) {
     if serving::must_be_brought_up(d) {
         return serving::bring_up(d);
     }
-    if has_own_reset(d) && is_held(d) {
+    if reconfigured::must_leave(d) && d.policy.switching && d.state.pause.is_none() {
+        return reconfigured::leave(d);
+    }
+    if (has_own_reset(d) || is_no_longer_shunned(d)) && is_held(d) {
         return serve(d);
     }
     if !selecting::is_open(d) {
@@ -69,9 +76,15 @@ fn has_own_reset(d: &Deciding<'_>) -> bool {
     d.state.trouble.as_ref().and_then(|trouble| trouble.until).is_some_and(|until| until <= d.wall())
 }
 
+/// Whether it was others who found its subscription used up, and that is over.
+fn is_no_longer_shunned(d: &Deciding<'_>) -> bool {
+    d.state.trouble.is_none() && d.state.shunned_until.is_some_and(|until| until <= d.wall())
+}
+
 /// Whether the agent may not be moved, so that there is nothing to ask the pool for.
 fn is_held(d: &mut Deciding<'_>) -> bool {
-    !d.policy.switching || d.state.pause.is_some() || d.state.pin.is_some() || serving::refill_at(d).is_some()
+    let may_act = d.policy.switching && !d.policy.is_monitor_only;
+    !may_act || d.state.pause.is_some() || d.state.pin.is_some() || serving::refill_at(d).is_some()
 }
 
 /// It goes on where it is (F3).

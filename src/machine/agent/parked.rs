@@ -6,7 +6,7 @@ use super::event::{EffectOutcome, IgnoreReason, Refusal, Reply};
 use super::phase::Phase;
 use super::reporting::{self, Finding};
 use super::serving;
-use crate::domain::{Outcome, Rest};
+use crate::domain::{NotifyEvent, Outcome, Rest};
 use crate::machine::timer::Timer;
 
 pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
@@ -29,7 +29,9 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         }
         Inner::Outcome(EffectOutcome::Seen(seen)) => serving::see(d, seen),
         Inner::PoolChanged
-        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle)
+        | Inner::Timer(
+            Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle | Timer::Drain | Timer::Turns | Timer::Better,
+        )
         | Inner::Reconsider
         | Inner::Outcome(
             EffectOutcome::Preflight(_)
@@ -45,6 +47,9 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
 fn free(d: &mut Deciding<'_>) {
     d.state.phase = Phase::from(Rest::Serving);
     forgive(d);
+    let (id, text) =
+        (format!("unparked-{}", d.wall().0), format!("{} was unparked and is looked after again", d.state.name));
+    serving::notify(d, NotifyEvent::Recovered, &id, text);
 }
 
 pub(super) fn forgive(d: &mut Deciding<'_>) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Cause, FailureRecord, Fingerprint, Instance, Intent, IntentMarks, Rest, Stamp, Wall};
+use crate::domain::{Cause, Due, FailureRecord, Fingerprint, Instance, Intent, IntentMarks, Plan, Rest, Stamp, Wall};
 use crate::machine::pool::Wanted;
 
 /// Where an agent stands. The data of a phase lives in the phase.
@@ -88,6 +88,12 @@ pub struct Draining {
     pub retries: u32,
     /// True after a restart of the daemon, until a look has shown how far the intent had got.
     pub is_resumed: bool,
+    /// Running turns may end until then.
+    pub until: Due,
+    /// It can be done, and waits for turns to end.
+    pub waits: bool,
+    /// Turns that were cut off so far.
+    pub cut_off: u32,
 }
 
 /// What was seen right after the credential was put in place.
@@ -110,6 +116,8 @@ pub enum Step {
     Restarting,
     /// It was told to read its credential again.
     Reloading,
+    /// Told to read it again it did not: it will be restarted once running turns have had time to end.
+    Emptying,
     /// It was started; it is not known to be ready yet.
     Verifying,
 }
@@ -143,6 +151,8 @@ pub struct Applying {
     pub stop_timeout: Option<Duration>,
     /// Reading it again did not come off: it is restarted.
     pub must_restart: bool,
+    /// Turns that were cut off so far.
+    pub cut_off: u32,
     /// The life that was seen after the delivery, whether it ran or not: what it wrote is about the one before.
     pub last_life: Option<Instance>,
     /// What the delivered credential is known by; `None` if the delivery was an earlier life's of the daemon.
@@ -199,6 +209,32 @@ impl Phase {
         }
     }
 
+    /// Whether the agent is on its way to another assignment: what fails meanwhile fails on the one that it leaves. A
+    /// fence keeps the assignment.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        self.is_switching() && self.intent().is_none_or(|intent| intent.plan != Plan::Fence)
+    }
+
+    /// Whether what is under way waits for nothing but turns to end.
+    #[must_use]
+    pub fn is_draining_turns(&self) -> bool {
+        match self {
+            Self::Draining(draining) => draining.waits,
+            Self::Applying(applying) => applying.step == Step::Emptying,
+            Self::Serving | Self::Selecting(_) | Self::Exhausted { .. } | Self::Parked { .. } => false,
+        }
+    }
+
+    /// Counts turns that were cut off for what is under way.
+    pub(super) fn note_cut_off(&mut self, count: u32) {
+        match self {
+            Self::Draining(draining) => draining.cut_off += count,
+            Self::Applying(applying) => applying.cut_off += count,
+            Self::Serving | Self::Selecting(_) | Self::Exhausted { .. } | Self::Parked { .. } => {}
+        }
+    }
+
     /// Where the agent rests, or will rest if what is under way comes to nothing.
     #[must_use]
     pub const fn rest(&self) -> Rest {
@@ -241,6 +277,7 @@ impl Applying {
             retries: 0,
             stop_timeout: None,
             must_restart: false,
+            cut_off: 0,
             last_life: None,
             credential: None,
             is_doubtful: false,

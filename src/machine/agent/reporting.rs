@@ -6,9 +6,10 @@ use super::anywhere::{Inner, inner};
 use super::deciding::Deciding;
 use super::event::{IgnoreReason, Reply};
 use super::phase::{Phase, Ticket, Waiting};
+use super::turning;
 use crate::domain::{
     AgentRecord, Answer, AnswerSwitch, Change, Cooldown, Deferred, FailureId, FailureKind, FailureRecord, Generation,
-    IntentOutcome, Outcome, Report, Stamp, SubscriptionName, Trouble, Wall,
+    IntentOutcome, Notification, NotifyEvent, Outcome, ParkReason, Report, Stamp, SubscriptionName, Trouble, Wall,
 };
 use crate::machine::attribution::{Attribution, judge};
 use crate::machine::cooldown;
@@ -61,6 +62,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, ticket: Ticket, report: Report, diges
         outcome: Outcome::Recorded,
         subscription: subscription.clone(),
         generation,
+        turn: report.turn.clone(),
         model: report.model.clone(),
         window: report.window,
         reset_at: report.reset_at,
@@ -71,6 +73,9 @@ pub(super) fn handle(d: &mut Deciding<'_>, ticket: Ticket, report: Report, diges
         answer: None,
     };
     let waiting = Box::new(Waiting { ticket, record, stamp: stamp.clone() });
+    if let Some(turn) = report.turn.as_ref().filter(|_| report.kind.moves()) {
+        turning::has_failed(d, turn);
+    }
     if !report.kind.moves() {
         return settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Ignored));
     }
@@ -97,7 +102,7 @@ pub(super) fn judge_held(d: &mut Deciding<'_>) {
 
 /// Judges the reports that named nothing and came soon after a switch: now they are the present's (A5).
 pub(super) fn judge_ambiguous(d: &mut Deciding<'_>) {
-    if d.state.phase.is_switching() {
+    if d.state.phase.is_moving() {
         // If the switch completes they are about the past; if it does not, they wait for this.
         if d.state.deferred.iter().any(|deferred| deferred.outcome == Outcome::Ambiguous) {
             d.state.timers.set(Timer::Settle, d.now.due_after(JUDGE_AGAIN));
@@ -173,6 +178,10 @@ fn blame(
     subscription: Option<SubscriptionName>,
     waiting: Waited,
 ) -> Failing {
+    if report.kind == FailureKind::Auth && is_shadowed(d) {
+        // The same trouble once more: what was taken back is not said again.
+        return Failing { waiting, subscription, cooldown: None };
+    }
     let now = d.wall();
     let known = d.state.trouble.clone();
     // A tool tells of one limit in several records, and not every one of them states the reset: what was stated for this
@@ -198,11 +207,36 @@ fn blame(
         d.save();
     }
     let cooldown = cooldown.filter(|cooldown| !is_echo(d, cooldown, known.as_ref()));
+    if let (Some(cooldown), FailureKind::Banned) = (&cooldown, report.kind) {
+        notify_of_ban(d, cooldown);
+    }
     if let Some(cooldown) = &cooldown {
         d.state.noted = Some(cooldown.key.clone());
         d.change(Change::CooldownSet(cooldown.clone()));
     }
     Failing { waiting, subscription, cooldown }
+}
+
+/// Whether the agent waits for a person because a key of its own wins over what it is given (E5).
+fn is_shadowed(d: &Deciding<'_>) -> bool {
+    matches!(d.state.phase, Phase::Parked { reason: ParkReason::CredentialShadowed, .. })
+}
+
+/// The account behind a subscription was disabled: only a person can do something about that.
+fn notify_of_ban(d: &mut Deciding<'_>, row: &Cooldown) {
+    let (now, name) = (d.wall(), &row.subscription);
+    let text = format!("the provider has disabled the account of subscription {name}, as {} found", d.state.name);
+    let id =
+        row.failure.as_ref().map_or_else(|| format!("banned-{name}-{}", now.0), |failure| format!("banned-{failure}"));
+    let notification = Notification {
+        agent: Some(d.state.name.clone()),
+        subscription: Some(name.clone()),
+        action: Some(format!(
+            "settle it with the provider, then clear the quarantine with `switchman cooldown clear {name}`"
+        )),
+        ..Notification::new(NotifyEvent::Banned, id, now, text)
+    };
+    d.change(Change::Notified(notification));
 }
 
 /// Whether a cooldown says only what the last one said a moment ago: a burst must not push its end ahead of itself.

@@ -8,16 +8,16 @@ use super::event::{EffectOutcome, IgnoreReason, Pick, Refusal, Reply};
 use super::phase::{Draining, Phase, Selecting, Ticket};
 use super::reporting::{self, Finding, Waited};
 use super::serving::{self, Gate};
-use super::{draining, parked};
+use super::{draining, ending, parked};
 use crate::domain::{
-    AgentRecord, Cause, CauseBy, Change, Due, FailureKind, Generation, Intent, Issued, NotifyEvent, Outcome, Plan,
-    Rest, SubscriptionName, Wall,
+    AgentRecord, Assignment, Cause, CauseBy, Change, CooldownKey, Due, FailureKind, Generation, Intent, Issued,
+    NotifyEvent, Outcome, ParkReason, Plan, Rest, SubscriptionName, TurnId, Wall,
 };
 use crate::machine::pool::Wanted;
 use crate::machine::timer::Timer;
 
 /// An exhausted agent asks again after this time even if no reset is known.
-const ASK_AGAIN: Duration = Duration::from_secs(10 * 60);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 /// An agent whose pool did not answer asks again after this time.
 const POOL_AGAIN: Duration = Duration::from_secs(1);
@@ -80,14 +80,25 @@ fn picked(d: &mut Deciding<'_>, pick: Pick) {
     let Phase::Selecting(selecting) = std::mem::replace(&mut d.state.phase, rest.into()) else {
         return d.ignore(IgnoreReason::NotNow);
     };
+    d.state.is_halted = matches!(pick, Pick::Halted { .. });
     match pick {
         Pick::To(to) if Some(&to) == d.state.subscription() => {
             d.release();
             keep(d, *selecting);
         }
         Pick::To(to) => go(d, *selecting, to),
+        Pick::Keep | Pick::None { .. } | Pick::Halted { .. } | Pick::Shadowed { .. } | Pick::Unavailable
+            if selecting.wanted.is_voluntary() =>
+        {
+            nothing_better(d, *selecting);
+        }
         Pick::Keep => keep(d, *selecting),
-        Pick::None { earliest, reason } => nobody(d, *selecting, earliest, &reason),
+        Pick::None { earliest, is_own_turn, reason } => {
+            let wake = earliest.map(|at| if is_own_turn { at } else { at.plus(jitter(d)) });
+            nobody(d, *selecting, earliest, wake, &reason);
+        }
+        Pick::Shadowed { rows } => shadowed(d, *selecting, rows),
+        Pick::Halted { reason } => halted(d, *selecting, &reason),
         Pick::Unavailable => unavailable(d, *selecting),
     }
 }
@@ -101,7 +112,7 @@ fn go(d: &mut Deciding<'_>, selecting: Selecting, to: SubscriptionName) {
         return drop_pick(d, selecting, "the agent is paused");
     }
     let plan = if selecting.cause.by == CauseBy::Recovery { Plan::Recover } else { Plan::Switch };
-    if matches!(selecting.cause.by, CauseBy::Failure | CauseBy::Wake) {
+    if selecting.cause.by.is_budgeted() {
         d.state.budget.push(d.wall());
         let over = d.state.budget.len().saturating_sub(AgentRecord::BUDGET_MAX);
         d.state.budget.drain(..over);
@@ -112,7 +123,8 @@ fn go(d: &mut Deciding<'_>, selecting: Selecting, to: SubscriptionName) {
     let generation = d.state.issued.next();
     d.state.issued = generation;
     let Selecting { cause, observed_at, rest, waiting, operator, .. } = selecting;
-    open(d, plan, generation, to, cause, observed_at, rest);
+    let intent = Intent { observed_at, ..intent(d, plan, generation, to, cause) };
+    open(d, intent, rest);
     let id = d.state.phase.intent().map(|intent| intent.id.clone());
     if let (Some(ticket), Some(id)) = (operator, id) {
         d.reply(ticket, Reply::Switching(id));
@@ -126,8 +138,9 @@ fn go(d: &mut Deciding<'_>, selecting: Selecting, to: SubscriptionName) {
 
 /// Brings an agent up on the assignment it has: the same generation, nothing to pick.
 pub(super) fn recover(d: &mut Deciding<'_>, to: SubscriptionName, cause: Cause) {
-    let (rest, generation, now) = (d.state.phase.rest(), d.state.generation(), d.wall());
-    open(d, Plan::Recover, generation, to, cause, now, rest);
+    let (rest, generation) = (d.state.phase.rest(), d.state.generation());
+    let intent = intent(d, Plan::Recover, generation, to, cause);
+    open(d, intent, rest);
 }
 
 /// Gives an agent the changed credential of the subscription it runs on. What it fails on until then is about the old
@@ -136,32 +149,30 @@ pub(super) fn roll_over(d: &mut Deciding<'_>) {
     let Some(to) = d.state.subscription().cloned() else { return };
     let generation = d.state.issued.next();
     d.state.issued = generation;
-    let (rest, now) = (d.state.phase.rest(), d.wall());
-    open(d, Plan::Rollover, generation, to, Cause::of(CauseBy::Rollover), now, rest);
+    let rest = d.state.phase.rest();
+    let intent = intent(d, Plan::Rollover, generation, to, Cause::of(CauseBy::Rollover));
+    open(d, intent, rest);
+}
+
+/// Ends the work of a turn: the same assignment, nothing to pick and nothing to deliver.
+pub(super) fn open_fence(d: &mut Deciding<'_>, on: Assignment, cause: Cause, turn: TurnId) {
+    let rest = d.state.phase.rest();
+    let intent = intent(d, Plan::Fence, on.generation, on.subscription, cause);
+    open(d, Intent { turn: Some(turn), ..intent }, rest);
+}
+
+/// An intent that begins now.
+fn intent(d: &mut Deciding<'_>, plan: Plan, generation: Generation, to: SubscriptionName, cause: Cause) -> Intent {
+    let (id, now) = (d.state.next_intent(), d.wall());
+    let from = d.state.subscription().cloned();
+    Intent { id, plan, generation, from, to, cause, observed_at: now, started_at: now, turn: None }
 }
 
 /// Opens an intent and starts its preflight.
-fn open(
-    d: &mut Deciding<'_>,
-    plan: Plan,
-    generation: Generation,
-    to: SubscriptionName,
-    cause: Cause,
-    observed_at: Wall,
-    rest: Rest,
-) {
-    let intent = Intent {
-        id: d.state.next_intent(),
-        plan,
-        generation,
-        from: d.state.subscription().cloned(),
-        to: to.clone(),
-        cause,
-        observed_at,
-        started_at: d.wall(),
-    };
-    if generation > d.state.generation() {
-        d.state.recent.push(Issued { generation, subscription: to, is_used: false });
+fn open(d: &mut Deciding<'_>, intent: Intent, rest: Rest) {
+    if intent.generation > d.state.generation() {
+        let (generation, subscription) = (intent.generation, intent.to.clone());
+        d.state.recent.push(Issued { generation, subscription, is_used: false });
         let over = d.state.recent.len().saturating_sub(AgentRecord::ISSUED_MAX);
         d.state.recent.drain(..over);
     }
@@ -170,7 +181,10 @@ fn open(
     }
     d.change(Change::IntentOpened(intent.clone()));
     d.save();
-    d.state.phase = Phase::Draining(Box::new(Draining { intent, rest, retries: 0, is_resumed: false }));
+    let carried = d.state.drain_until.take().filter(|_| intent.plan == Plan::Switch);
+    let until = carried.unwrap_or_else(|| d.now.due_after(d.policy.drain));
+    let draining = Draining { intent, rest, retries: 0, is_resumed: false, until, waits: false, cut_off: 0 };
+    d.state.phase = Phase::Draining(Box::new(draining));
     draining::begin(d);
 }
 
@@ -179,6 +193,7 @@ fn keep(d: &mut Deciding<'_>, selecting: Selecting) {
     // A refused login serves again because its credential has changed (E1); the agent still has the old one.
     let has_old_credential = d.state.trouble.as_ref().is_some_and(|trouble| trouble.kind == FailureKind::Auth);
     super::anywhere::clear_trouble(d);
+    d.state.shunned_until = None;
     match selecting.rest {
         Rest::Exhausted { .. } => {
             recovered(d);
@@ -206,14 +221,15 @@ fn keep(d: &mut Deciding<'_>, selecting: Selecting) {
     }
 }
 
-/// Says that an agent that was exhausted works again.
+/// Says that an agent that was exhausted goes on.
 pub(super) fn recovered(d: &mut Deciding<'_>) {
-    let (id, text) = (format!("recovered-{}", d.wall().0), format!("{} works again", d.state.name));
-    serving::notify(d, NotifyEvent::Recovered, &id, text);
+    let on = d.state.subscription().map_or_else(String::new, |on| format!(" on {on}"));
+    let (id, text) = (format!("woken-{}", d.wall().0), format!("{} goes on{on}", d.state.name));
+    serving::notify(d, NotifyEvent::Woken, &id, text);
 }
 
 /// Nobody can be picked.
-fn nobody(d: &mut Deciding<'_>, selecting: Selecting, earliest: Option<Wall>, reason: &str) {
+fn nobody(d: &mut Deciding<'_>, selecting: Selecting, earliest: Option<Wall>, wake: Option<Wall>, reason: &str) {
     let now = d.wall();
     if let Some(ticket) = selecting.operator {
         let is_named = matches!(selecting.wanted, Wanted::This { .. });
@@ -230,12 +246,12 @@ fn nobody(d: &mut Deciding<'_>, selecting: Selecting, earliest: Option<Wall>, re
             let when = earliest.map_or_else(String::new, |at| {
                 format!("; the first comes back in {} min", at.since(now).as_secs().div_ceil(60))
             });
-            let text = format!("{} has no subscription left{when}", d.state.name);
+            let text = format!("{} has no subscription left and waits{when}", d.state.name);
             serving::notify(d, NotifyEvent::Exhausted, &format!("exhausted-{}", now.0), text);
             now
         }
     };
-    let wake = earliest.map_or_else(|| now.plus(ASK_AGAIN), |at| at.plus(jitter(d)));
+    let wake = wake.unwrap_or_else(|| now.plus(ASK_AGAIN));
     d.state.timers.set(Timer::Wake, Due::At(wake.max(now.plus(POOL_AGAIN))));
     d.state.timers.stop(Timer::Brake);
     d.state.phase = Phase::Exhausted { since, earliest };
@@ -246,10 +262,54 @@ fn nobody(d: &mut Deciding<'_>, selecting: Selecting, earliest: Option<Wall>, re
     }
 }
 
+/// It stays where it is; whoever reported a failure meanwhile is judged by it.
+fn nothing_better(d: &mut Deciding<'_>, selecting: Selecting) {
+    let Selecting { wanted, waiting, .. } = selecting;
+    for waiting in waiting {
+        inner_again(d, waiting);
+    }
+    super::voluntary::found_none(d, &wanted);
+}
+
+/// A key of the agent's own wins over what it is given (E5): what it said of subscriptions is taken back, and a person
+/// is asked.
+fn shadowed(d: &mut Deciding<'_>, selecting: Selecting, rows: Vec<CooldownKey>) {
+    d.release();
+    for row in rows {
+        d.change(Change::CooldownLifted(row));
+    }
+    super::anywhere::clear_trouble(d);
+    ending::park(d, ParkReason::CredentialShadowed);
+    for waiting in selecting.waiting {
+        let finding = Finding::of(Outcome::Recorded).because(
+            "logins were refused on two subscriptions in a row, and to nobody else: the agent is parked, for a key in its own \
+             environment or files seems to win over what it is given",
+        );
+        reporting::settle(d, Waited::Reporter(Box::new(waiting)), finding);
+    }
+}
+
+/// Nothing is switched by itself (E6): it stays where it is until that is over, which the pool tells.
+fn halted(d: &mut Deciding<'_>, selecting: Selecting, reason: &str) {
+    wake_again(d, ASK_AGAIN);
+    d.state.timers.set(Timer::Retry, d.now.due_after(ASK_AGAIN));
+    if d.state.is_sighting_old {
+        // It was begun a moment ago, and nobody has seen that yet.
+        serving::look(d);
+    }
+    d.state.turns.ask_from = Some(d.now.due_after(ASK_AGAIN));
+    d.save();
+    for waiting in selecting.waiting {
+        let finding = Finding::of(Outcome::Recorded).because(format!("automatic switching is halted: {reason}"));
+        reporting::settle(d, Waited::Reporter(Box::new(waiting)), finding);
+    }
+}
+
 /// The pool did not answer: the trouble is known and recorded, and looked at again soon.
 fn unavailable(d: &mut Deciding<'_>, selecting: Selecting) {
     d.state.timers.set(Timer::Retry, d.now.due_after(POOL_AGAIN));
     wake_again(d, POOL_AGAIN);
+    d.state.turns.ask_from = Some(d.now.due_after(POOL_AGAIN));
     if let Some(ticket) = selecting.operator {
         d.refuse(ticket, Refusal::Unavailable);
     }
@@ -299,6 +359,6 @@ fn jitter(d: &Deciding<'_>) -> Duration {
 pub(super) fn is_open(d: &mut Deciding<'_>) -> bool {
     match serving::gate(d) {
         Gate::Open | Gate::WaitOut(_) => true,
-        Gate::SwitchingOff | Gate::Paused | Gate::Pinned | Gate::Braked(_) => false,
+        Gate::MonitorOnly | Gate::SwitchingOff | Gate::Paused | Gate::Pinned | Gate::Braked(_) => false,
     }
 }

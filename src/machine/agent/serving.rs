@@ -7,7 +7,7 @@ use super::deciding::Deciding;
 use super::event::{Action, EffectOutcome, IgnoreReason, Obstacle, Refusal};
 use super::phase::Phase;
 use super::reporting::{self, Failing, Finding};
-use super::selecting;
+use super::{reconfigured, selecting, telling, turning};
 pub(super) use crate::domain::duration::backoff;
 use crate::domain::{
     Assignment, Cause, CauseBy, Change, Delivered, Due, Facts, FailureKind, Fingerprint, Generation, IntentId, Issued,
@@ -17,6 +17,9 @@ use crate::machine::policy::RuntimeKind;
 use crate::machine::pool::Wanted;
 use crate::machine::preflight;
 use crate::machine::timer::Timer;
+
+/// Why nothing is done about an agent that is only observed.
+pub(super) const MONITOR_ONLY: &str = "the agent is monitor-only: it is observed and never touched";
 
 /// How soon an agent that cannot be looked at is looked at again, at first and at most.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -44,6 +47,8 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         }
         // A credential that nobody knew may be known now.
         Inner::PoolChanged if is_without_start(d) => look(d),
+        // Nothing could be switched, and now it may be.
+        Inner::PoolChanged if std::mem::take(&mut d.state.is_halted) => reconsider(d),
         Inner::PoolChanged => d.ignore(IgnoreReason::NothingNew),
         Inner::Outcome(EffectOutcome::Seen(seen)) => see(d, seen),
         Inner::Outcome(
@@ -52,9 +57,13 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             | EffectOutcome::Restarted(_)
             | EffectOutcome::Reloaded(_)
             | EffectOutcome::Ready(_),
-        ) => d.ignore(IgnoreReason::NotNow),
+        )
+        | Inner::Timer(Timer::Drain | Timer::Turns | Timer::Better) => d.ignore(IgnoreReason::NotNow),
         // Whatever was put off: first see how the agent is, then decide.
-        Inner::Timer(Timer::Retry) => look(d),
+        Inner::Timer(Timer::Retry) => {
+            d.state.is_halted = false;
+            look(d);
+        }
         // A wake-up: where the own reset is over, the subscription serves again without a restart (C8, F3).
         Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle) | Inner::Reconsider => reconsider(d),
     }
@@ -62,6 +71,8 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
 
 /// Why a trouble does not move the agent now.
 pub(super) enum Gate {
+    /// The config says: never touch this one.
+    MonitorOnly,
     /// The config says: never act.
     SwitchingOff,
     /// An operator says: not now.
@@ -80,6 +91,14 @@ pub(super) enum Gate {
 pub(super) fn gate(d: &mut Deciding<'_>) -> Gate {
     let now = d.wall();
     let until = d.state.trouble.as_ref().and_then(|trouble| trouble.until);
+    if d.policy.is_monitor_only {
+        // What is over is forgotten, so that the agent is shown as it is.
+        if let Some(until) = until {
+            d.state.timers.set(Timer::Wake, Due::At(until));
+            d.save();
+        }
+        return Gate::MonitorOnly;
+    }
     if !d.policy.switching {
         return Gate::SwitchingOff;
     }
@@ -100,23 +119,39 @@ pub(super) fn gate(d: &mut Deciding<'_>) -> Gate {
     }
     if let Some(refill) = refill_at(d) {
         if d.state.braked_until.replace(refill).is_none_or(|known| known <= now) {
-            let text = format!("{} has used up its switches and stays where it is until they refill", d.state.name);
+            let minutes = refill.since(now).as_secs().div_ceil(60);
+            let text = format!(
+                "{} has used up its switches and stays where it is until they refill in {minutes} min",
+                d.state.name
+            );
             notify(d, NotifyEvent::Braked, &format!("braked-{}", refill.0), text);
         }
         d.state.timers.set(Timer::Brake, Due::At(refill));
         d.save();
         return Gate::Braked(refill);
     }
-    d.state.braked_until = None;
     Gate::Open
+}
+
+/// Whether a trouble could move the agent now; nothing is armed or said.
+pub(super) fn may_be_moved(d: &Deciding<'_>) -> bool {
+    let now = d.wall();
+    let is_waited_out = |until: Wall| until.since(now) <= d.policy.wait_out;
+    let is_near = d.state.trouble.as_ref().and_then(|trouble| trouble.until).is_some_and(is_waited_out);
+    let may_act = d.policy.switching && !d.policy.is_monitor_only;
+    may_act && d.state.pause.is_none() && d.state.pin.is_none() && !is_near && budget_refills(d).is_none()
 }
 
 /// When the budget lets the agent switch again; `None` if it may now. Forgets what is older than the span.
 pub(super) fn refill_at(d: &mut Deciding<'_>) -> Option<Wall> {
     let (budget, now) = (d.policy.budget, d.wall());
     d.state.budget.retain(|at| at.plus(budget.per) > now);
-    let over = d.state.budget.len().checked_sub(budget.switches as usize)?;
-    Some(d.state.budget.get(over).map_or_else(|| now.plus(budget.per), |at| at.plus(budget.per)))
+    budget_refills(d)
+}
+
+/// The same, as it would be found now; nothing is forgotten.
+pub(super) fn budget_refills(d: &Deciding<'_>) -> Option<Wall> {
+    d.policy.budget.refills_at(d.state.budget.iter().copied(), d.wall())
 }
 
 /// A failure of the present assignment.
@@ -124,6 +159,7 @@ fn fail(d: &mut Deciding<'_>, failing: Failing) {
     let now = d.wall();
     let Failing { waiting, subscription, cooldown } = failing;
     let finding = match gate(d) {
+        Gate::MonitorOnly => Finding::of(Outcome::Recorded).because(MONITOR_ONLY),
         Gate::SwitchingOff => Finding::of(Outcome::Recorded).because("switching is off"),
         Gate::Paused => Finding::of(Outcome::Recorded).because("the agent is paused"),
         Gate::Pinned => Finding::of(Outcome::Recorded).because("the agent is pinned"),
@@ -150,7 +186,11 @@ pub(super) fn reconsider(d: &mut Deciding<'_>) {
         return look(d);
     }
     match gate(d) {
-        Gate::SwitchingOff | Gate::Paused | Gate::Pinned | Gate::Braked(_) | Gate::WaitOut(_) => {}
+        Gate::MonitorOnly | Gate::SwitchingOff | Gate::Paused | Gate::Pinned | Gate::Braked(_) | Gate::WaitOut(_) => {}
+        // The pool has said so, and tells when that is over; it is asked again now and then all the same.
+        Gate::Open if d.state.is_halted => {
+            d.state.timers.set(Timer::Retry, d.now.due_after(selecting::ASK_AGAIN));
+        }
         Gate::Open => {
             let cause = cause_of_trouble(d);
             d.select(Wanted::Any, cause, None, None);
@@ -204,9 +244,11 @@ pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
     d.state.timers.stop(Timer::Retry);
     let facts = take_facts(d, &mut sighting);
     let is_first = d.state.sighting.replace(sighting.clone()).is_none();
+    turning::seen(d, &sighting, facts.began_at());
     match d.policy.runtime {
         // Parked means that nothing is done; but its process ended with the last daemon, and that is no reason to
         // leave it down: it is tried once.
+        RuntimeKind::Process if d.policy.is_monitor_only => {}
         RuntimeKind::Process if !d.state.is_up && (is_first || !matches!(d.state.phase, Phase::Parked { .. })) => {
             return bring_up(d);
         }
@@ -214,6 +256,9 @@ pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
         RuntimeKind::Process | RuntimeKind::Container => {}
     }
     if !matches!(d.state.phase, Phase::Serving) {
+        return;
+    }
+    if reconfigured::leaves(d, &sighting) {
         return;
     }
     if must_roll_over(d, &sighting, facts.offered) {
@@ -233,7 +278,9 @@ pub(super) fn see(d: &mut Deciding<'_>, seen: Result<Sighting, Obstacle>) {
 pub(super) fn take_facts(d: &mut Deciding<'_>, sighting: &mut Sighting) -> Facts {
     let facts = std::mem::take(&mut sighting.facts);
     let kind = d.state.subscription().and_then(|has| d.policy.kinds.get(has)).copied();
-    d.state.hindrances = preflight::hindrances(d.policy, kind, &facts);
+    // Nothing is delivered to what is only observed, so nothing stands in its way.
+    d.state.hindrances =
+        if d.policy.is_monitor_only { Vec::new() } else { preflight::hindrances(d.policy, kind, &facts) };
     facts
 }
 
@@ -268,7 +315,11 @@ fn must_roll_over(d: &mut Deciding<'_>, sighting: &Sighting, offered: Option<Fin
     };
     let rolled_over_at = was_rolled_over.and_then(|last| last.end.as_ref()).map(|end| end.finished_at);
     let is_limited = d.state.trouble.as_ref().is_some_and(|trouble| trouble.kind != FailureKind::Auth);
-    let may_act = d.policy.switching && d.state.pause.is_none() && !is_limited && d.state.hindrances.is_empty();
+    let may_act = d.policy.switching
+        && !d.policy.is_monitor_only
+        && d.state.pause.is_none()
+        && !is_limited
+        && d.state.hindrances.is_empty();
     let is_there = match sighting.state {
         RuntimeState::Running | RuntimeState::Stopped => true,
         RuntimeState::Missing | RuntimeState::Unknown => false,
@@ -319,7 +370,7 @@ fn adopt(d: &mut Deciding<'_>, sighting: &Sighting, offered: Option<Fingerprint>
 /// mended first: the next look finds it so.
 fn may_be_given_one(d: &Deciding<'_>) -> bool {
     let rests = matches!(d.state.phase, Phase::Serving);
-    rests && d.policy.switching && d.state.pause.is_none() && d.state.hindrances.is_empty()
+    rests && d.policy.switching && !d.policy.is_monitor_only && d.state.pause.is_none() && d.state.hindrances.is_empty()
 }
 
 fn assign_as_found(d: &mut Deciding<'_>, subscription: SubscriptionName, credential: Option<Fingerprint>) {
@@ -337,20 +388,29 @@ fn assign_as_found(d: &mut Deciding<'_>, subscription: SubscriptionName, credent
 /// A message for people about the agent as it is now; the id is the agent's and the event's own.
 pub(super) fn notify(d: &mut Deciding<'_>, event: NotifyEvent, id: &str, text: String) {
     let intent = d.state.phase.intent().map(|intent| intent.id.clone());
-    notify_about(d, intent, event, id, text);
+    let action = telling::action(event, d.state.name.as_str());
+    notify_about(d, intent, event, id, (text, action));
 }
 
-/// The same about an intent, which may have ended.
-pub(super) fn notify_about(d: &mut Deciding<'_>, intent: Option<IntentId>, event: NotifyEvent, id: &str, text: String) {
+/// The same about an intent, which may have ended: what is said, and what a person should do.
+pub(super) fn notify_about(
+    d: &mut Deciding<'_>,
+    intent: Option<IntentId>,
+    event: NotifyEvent,
+    id: &str,
+    (text, action): (String, Option<String>),
+) {
     let notification = Notification {
         id: format!("{}-{id}", d.state.name),
         event,
         at: d.wall(),
-        agent: d.state.name.clone(),
+        agent: Some(d.state.name.clone()),
         subscription: d.state.subscription().cloned(),
         generation: d.state.assignment.as_ref().map(|assignment| assignment.generation),
         intent,
         text,
+        action,
+        is_over: false,
     };
     d.change(Change::Notified(notification));
 }

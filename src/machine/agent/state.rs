@@ -9,6 +9,7 @@ use crate::domain::{
 };
 use crate::machine::policy::{Policy, RuntimeKind};
 use crate::machine::timer::{Timer, TimerTable};
+use crate::machine::turns::Ledger;
 
 /// Everything that a decision about an agent depends on, besides policy and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,18 @@ pub struct AgentState {
     pub timers: TimerTable,
     /// The newest intent that has ended.
     pub last: Option<IntentRecord>,
+    /// Who holds a turn of it, and who waits for one.
+    pub turns: Ledger,
+    /// Until when the subscription it runs on cannot serve it, by others' word.
+    pub shunned_until: Option<Wall>,
+    /// What it ran on, or was on its way to, was not allowed to it any more when its policy last changed.
+    pub is_misplaced: bool,
+    /// Another life may have begun than was last seen: by a switch, a fence, or as the runtime hints.
+    pub is_sighting_old: bool,
+    /// The last question was answered with: nothing is switched by itself.
+    pub is_halted: bool,
+    /// Running turns have until then, of a switch that lost its target and is made again.
+    pub drain_until: Option<Due>,
 }
 
 impl AgentState {
@@ -104,6 +117,12 @@ impl AgentState {
             selection: 0,
             timers: TimerTable::default(),
             last: None,
+            turns: Ledger::default(),
+            shunned_until: None,
+            is_misplaced: false,
+            is_sighting_old: false,
+            is_halted: false,
+            drain_until: None,
         }
     }
 
@@ -111,7 +130,7 @@ impl AgentState {
     /// only seen is to be seen anew, which [`super::Event::Began`] starts.
     #[must_use]
     pub fn restore(name: AgentName, record: AgentRecord, now: Moment, policy: &Policy) -> Self {
-        let AgentRecord { attributes, assignment, issued, open, budget, deferred, last } = record;
+        let AgentRecord { attributes, assignment, issued, open, budget, deferred, last, turns } = record;
         let mut state = Self {
             assignment,
             issued: attributes.issued,
@@ -129,19 +148,25 @@ impl AgentState {
             credential: attributes.credential,
             replaced: attributes.replaced,
             last,
+            turns: Ledger::restore(turns, policy.turns.lease, now),
             ..Self::new(name)
         };
         state.phase = match open {
             None => attributes.rest.into(),
-            Some(open) => match open.delivered {
-                None => Phase::Draining(Box::new(Draining {
+            Some(open) => match (open.delivered, open.intent.started_at.plus(policy.drain)) {
+                (None, open_until) => Phase::Draining(Box::new(Draining {
                     intent: open.intent,
                     rest: attributes.rest,
                     retries: 0,
                     is_resumed: true,
+                    // The time that turns had goes on where it was.
+                    until: now.due_after(open_until.since(now.wall).min(policy.drain)),
+                    waits: false,
+                    cut_off: open.cut_off,
                 })),
-                Some((at, before)) => Phase::Applying(Box::new(Applying {
+                (Some((at, before)), _) => Phase::Applying(Box::new(Applying {
                     delivered: Some(Delivered { at, before }),
+                    cut_off: open.cut_off,
                     marks: IntentMarks { drained_at: None, delivered_at: Some(at), applied_at: None },
                     // An engine may still be carrying out an order that was given before the daemon ended.
                     is_doubtful: policy.runtime == RuntimeKind::Container,
@@ -156,6 +181,9 @@ impl AgentState {
             state.timers.set(Timer::Wake, Due::At(wake_at));
         } else if matches!(state.phase, Phase::Exhausted { .. }) {
             state.timers.set(Timer::Wake, Due::At(now.wall));
+        }
+        if let Some(due) = state.turns.next_due(now) {
+            state.timers.set(Timer::Turns, due);
         }
         if let Some(switched_at) = state.switched_at {
             let left = switched_at.plus(policy.settle).since(now.wall).min(policy.settle);

@@ -7,12 +7,16 @@ use crate::domain::{
     Apply, Delivered, Facts, FailureKind, Fingerprint, Format, Instance, Moment, Origin, Provider, QuotaIdentity,
     Report, Reporter, RuntimeState, Sighting, Steady, SubscriptionName, SubscriptionType, Tool, Wall, Window,
 };
-use crate::machine::policy::{Budget, CooldownMax, FilePolicy, Policy, RuntimeKind, SubscriptionPolicy};
+use crate::machine::policy::{
+    Budget, CooldownMax, FilePolicy, Policy, RuntimeKind, SubscriptionPolicy, Terms, TurnPolicy, VoluntaryMoves,
+};
 use crate::machine::pool::{CredentialFact, PoolState};
 
+pub use callers::{background, patient, turn_word, wish};
 pub use record_fold::RecordFold;
 pub use rig::{Rig, effect_name};
 
+mod callers;
 mod record_fold;
 mod rig;
 
@@ -29,6 +33,7 @@ pub fn policy() -> Policy {
         quotas: BTreeMap::new(),
         models: Vec::new(),
         switching: true,
+        is_monitor_only: false,
         cooldown: hours(2),
         cooldown_max: CooldownMax {
             five_hour: Duration::from_secs(5 * 3600 + 1800),
@@ -43,6 +48,8 @@ pub fn policy() -> Policy {
         stop_grace: None,
         ready_timeout: Duration::from_secs(60),
         call_timeout: Duration::from_secs(30),
+        turns: TurnPolicy::default(),
+        voluntary: VoluntaryMoves::default(),
     }
 }
 
@@ -57,6 +64,7 @@ pub fn report(kind: FailureKind) -> Report {
         kind,
         subscription: None,
         generation: None,
+        turn: None,
         model: None,
         window: Window::Unknown,
         reset_at: None,
@@ -101,6 +109,7 @@ pub fn subscription(name: &str, agents_max: u32) -> SubscriptionPolicy {
         kind: SubscriptionType::SetupToken,
         quota: QuotaIdentity::from(name),
         agents_max,
+        terms: Terms::default(),
     }
 }
 

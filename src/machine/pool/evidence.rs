@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::ends;
+use super::cooling::ends;
 use crate::domain::{AgentName, Cooldown, CooldownKey, Wall};
 
 /// At most one uncommitted cooldown per agent.

@@ -1,17 +1,18 @@
 //! An agent as it stands.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Switch, Word};
+use super::{Switch, Turn, Word};
 use crate::actor::handle::AgentStatus;
 use crate::api::v1::time::Time;
-use crate::domain::{Delivered, RuntimeState, Tool, Wall};
+use crate::domain::{Delivered, RuntimeState, Tool};
 use crate::machine::agent::Phase;
 use crate::machine::policy::RuntimeKind;
 use crate::machine::timer::Timer;
 
 /// The thing that is kept working.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Agent {
     /// Its name.
     pub name: String,
@@ -25,6 +26,9 @@ pub struct Agent {
     pub paused: bool,
     /// When the pause ends by itself.
     pub paused_until: Option<Time>,
+    /// Whether it is only observed: nothing is ever done to it.
+    #[serde(default)]
+    pub monitor_only: bool,
     /// The subscription that an operator pinned it to.
     pub pinned: Option<String>,
     /// What it runs on.
@@ -51,7 +55,7 @@ pub struct Agent {
 }
 
 /// What an agent runs on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Assignment {
     /// The subscription.
     pub subscription: String,
@@ -62,7 +66,7 @@ pub struct Assignment {
 }
 
 /// Where an agent is on its way to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pending {
     /// The subscription.
     pub subscription: String,
@@ -71,7 +75,7 @@ pub struct Pending {
 }
 
 /// The container or process, as last seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Runtime {
     /// `docker` or `process`.
     pub kind: Word,
@@ -83,17 +87,17 @@ pub struct Runtime {
     pub started_at: Option<String>,
 }
 
-/// The work in an agent. This version keeps no turns: the lists are empty.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// The work in an agent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Turns {
-    /// Those under way.
-    pub active: Vec<serde_json::Value>,
-    /// Those that wait.
+    /// Those under way, the oldest first.
+    pub active: Vec<Turn>,
+    /// How many callers wait for one.
     pub queued: u64,
 }
 
 /// The switches that an agent may make on its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Budget {
     /// Made within the span.
     pub used: u32,
@@ -104,10 +108,40 @@ pub struct Budget {
 }
 
 /// `GET /v1/agents`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AgentList {
     /// All of them, by name.
     pub agents: Vec<Agent>,
+    /// What is wrong with containers that would be agents, until it is mended.
+    #[serde(default)]
+    pub container_problems: Vec<ContainerProblem>,
+}
+
+/// Something that is wrong with a container that would be an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContainerProblem {
+    /// The name of the container.
+    pub container: String,
+    /// The label that it is about; `null` if it is about the container as a whole.
+    pub label: Option<String>,
+    /// What is wrong.
+    pub reason: String,
+    /// How to mend it.
+    pub hint: Option<String>,
+    /// Whether the container is no agent for it. Otherwise the config holds, and the labels are ignored.
+    pub left_out: bool,
+}
+
+impl From<&crate::domain::ContainerProblem> for ContainerProblem {
+    fn from(problem: &crate::domain::ContainerProblem) -> Self {
+        Self {
+            container: problem.container.clone(),
+            label: problem.label.clone(),
+            reason: problem.what.clone(),
+            hint: problem.hint.clone(),
+            left_out: problem.is_left_out,
+        }
+    }
 }
 
 impl Agent {
@@ -124,6 +158,7 @@ impl Agent {
             reason: reason(status),
             paused: state.pause.is_some(),
             paused_until: state.pause.and_then(|pause| pause.until).map(Time),
+            monitor_only: policy.is_monitor_only,
             pinned: state.pin.as_ref().map(|pin| pin.as_str().to_owned()),
             assignment: state.assignment.as_ref().map(|current| Assignment {
                 subscription: current.subscription.as_str().to_owned(),
@@ -146,7 +181,7 @@ impl Agent {
             },
             hindrances: state.hindrances.clone(),
             log_trouble: status.log_trouble.clone(),
-            turns: Turns::default(),
+            turns: turns(status),
             budget: budget(status),
             wake_at: state.wake_at(*now).map(Time),
             earliest_reset: match state.phase {
@@ -162,15 +197,22 @@ impl Agent {
     }
 }
 
+fn turns(status: &AgentStatus) -> Turns {
+    let (ledger, lease) = (&status.state.turns, status.policy.turns.lease);
+    Turns {
+        active: ledger.active().map(|active| Turn::active(active, lease, status.now)).collect(),
+        queued: u64::try_from(ledger.queued()).unwrap_or(u64::MAX),
+    }
+}
+
 fn budget(status: &AgentStatus) -> Budget {
     let (budget, now) = (status.policy.budget, status.now.wall);
-    let spent: Vec<Wall> = status.state.budget.iter().copied().filter(|at| at.plus(budget.per) > now).collect();
-    // The same sum as the brake's: the switch that has to age out before one more may be made.
-    let over = spent.len().checked_sub(budget.switches as usize);
+    let began = &status.state.budget;
+    let spent = began.iter().filter(|at| at.plus(budget.per) > now).count();
     Budget {
-        used: u32::try_from(spent.len()).unwrap_or(u32::MAX),
+        used: u32::try_from(spent).unwrap_or(u32::MAX),
         of: budget.switches,
-        refills_at: over.and_then(|index| spent.get(index)).map(|at| at.plus(budget.per).into()),
+        refills_at: budget.refills_at(began.iter().copied(), now).map(Into::into),
     }
 }
 
@@ -194,7 +236,9 @@ fn reason(status: &AgentStatus) -> Option<String> {
     } else {
         state.trouble.as_ref().and_then(|_| {
             // In the order of the gates that a failure meets.
-            if !policy.switching {
+            if policy.is_monitor_only {
+                Some("monitor_only")
+            } else if !policy.switching {
                 Some("switching_off")
             } else if state.pause.is_some() {
                 None
@@ -209,13 +253,18 @@ fn reason(status: &AgentStatus) -> Option<String> {
     };
     // What a failure would run into is said before there is one.
     let hindered = || state.hindrances.first().map(|_| "hindered");
-    word.or_else(|| state.pause.map(|_| "paused")).or_else(hindered).map(str::to_owned)
+    // By a changed config; or it was found so, and nothing has failed there yet.
+    let is_allowed = |on| policy.subscriptions.contains(on) || state.phase.is_switching();
+    let not_allowed = || state.subscription().filter(|on| !is_allowed(on)).map(|_| "not_allowed");
+    word.or_else(|| state.pause.map(|_| "paused")).or_else(hindered).or_else(not_allowed).map(str::to_owned)
 }
 
 fn without_assignment(status: &AgentStatus) -> Option<&'static str> {
     let seen = status.state.sighting.as_ref()?;
     match (seen.state, &seen.delivered) {
         (RuntimeState::Missing, _) => Some(missing(status.policy.runtime)),
+        // Nobody said where its credential lies, and nobody has to.
+        (_, Delivered::Hidden) if status.policy.is_monitor_only => Some("monitor_only"),
         (_, Delivered::Unrecognised) | (RuntimeState::Running, Delivered::Nothing | Delivered::Hidden) => {
             Some("unknown_credential")
         }

@@ -1,11 +1,12 @@
 //! What an operator asks for. A body that is absent is an empty one.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::api::v1::time::Time;
 
 /// `POST /v1/agents/{agent}/switch`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SwitchRequest {
     /// The subscription to move to; the best one if absent.
@@ -19,7 +20,7 @@ pub struct SwitchRequest {
 }
 
 /// `POST /v1/agents/{agent}/pause`. At most one of the members; none is "until somebody resumes".
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PauseRequest {
     /// When it ends by itself.
@@ -30,7 +31,7 @@ pub struct PauseRequest {
 }
 
 /// `PUT /v1/agents/{agent}/pin`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PinRequest {
     /// The subscription to stay on.
@@ -38,7 +39,7 @@ pub struct PinRequest {
 }
 
 /// `PUT /v1/subscriptions/{subscription}/cooldown`. Exactly one of the members.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CooldownRequest {
     /// When it ends.

@@ -1,8 +1,9 @@
 //! Which subscription an agent would get, and why the others not.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Word;
+use super::{Reading, Word};
 use crate::actor::handle::{AgentStatus, SubscriptionStatus};
 use crate::api::v1::time::Time;
 use crate::domain::{Reach, Rest, Wall};
@@ -10,7 +11,7 @@ use crate::machine::agent::Phase;
 use crate::machine::pool::{self, Ineligible, Ranking};
 
 /// `GET /v1/agents/{agent}/explain`, and the answer to a switch that is a dry run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// The agent.
     pub agent: String,
@@ -22,6 +23,9 @@ pub struct Explanation {
     pub would_pick: Option<String>,
     /// When the first one that is left out for a time comes back.
     pub earliest_reset: Option<Time>,
+    /// How the eligible ones are put in order: `least_assigned`, `priority`, `headroom`, `soonest_reset`.
+    #[serde(default)]
+    pub strategy: Option<Word>,
     /// What stands between a failure and a switch.
     pub gates: Gates,
     /// Every subscription with its verdict: the eligible ones first, the best at the head.
@@ -31,10 +35,13 @@ pub struct Explanation {
 }
 
 /// What stands between a failure and a switch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Gates {
     /// False: the config says to record and report, never to act.
     pub switching: bool,
+    /// The agent is observed and never touched.
+    #[serde(default)]
+    pub monitor_only: bool,
     /// Whether an operator has paused the agent.
     pub paused: bool,
     /// When the pause ends by itself.
@@ -47,6 +54,9 @@ pub struct Gates {
     pub parked: Option<Word>,
     /// Since when it has nobody to move to.
     pub exhausted_since: Option<Time>,
+    /// Why nothing is switched by itself, for anybody.
+    #[serde(default)]
+    pub halted: Option<String>,
     /// What stands in the way of looking at it or of a switch.
     pub obstacle: Option<String>,
     /// Why its log cannot be read: what it says of itself there moves nobody.
@@ -58,7 +68,7 @@ pub struct Gates {
 }
 
 /// One subscription for one agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Candidate {
     /// Which.
     pub subscription: String,
@@ -80,6 +90,18 @@ pub struct Candidate {
     pub credential_read_at: Option<Time>,
     /// Since when a cooldown holds for this agent, the longest of several.
     pub cooling_since: Option<Time>,
+    /// Of its windows the one that is used up the furthest, as freshly read.
+    #[serde(default)]
+    pub reading: Option<Reading>,
+    /// Its tier: lower ones first under the strategy `priority`.
+    #[serde(default)]
+    pub priority: Option<u32>,
+    /// Its use costs money: picked last, and unasked only within the budget for that.
+    #[serde(default)]
+    pub metered: bool,
+    /// Picked only where none that is not in reserve can be.
+    #[serde(default)]
+    pub reserve: bool,
 }
 
 impl Gates {
@@ -89,7 +111,8 @@ impl Gates {
         let (state, now) = (&agent.state, agent.now.wall);
         let rest = state.phase.rest();
         Self {
-            switching: agent.policy.switching,
+            switching: agent.policy.switching || agent.policy.is_monitor_only,
+            monitor_only: agent.policy.is_monitor_only,
             paused: state.pause.is_some(),
             paused_until: state.pause.and_then(|pause| pause.until).map(Time),
             pinned: state.pin.as_ref().map(|pin| pin.as_str().to_owned()),
@@ -106,6 +129,7 @@ impl Gates {
                 | Phase::Applying(_)
                 | Phase::Parked { .. } => None,
             },
+            halted: agent.halt.as_ref().map(ToString::to_string),
             obstacle: state.obstacle.clone(),
             log_trouble: agent.log_trouble.clone(),
             hindrances: state.hindrances.clone(),
@@ -127,6 +151,7 @@ impl Explanation {
             current: agent.state.subscription().map(|name| name.as_str().to_owned()),
             would_pick: ranking.first().map(|name| name.as_str().to_owned()),
             earliest_reset: ranking.earliest.map(Time),
+            strategy: Some(ranking.strategy.as_str().into()),
             gates: Gates::of(agent),
             subscriptions: ranking.candidates.iter().map(candidate).collect(),
             at: agent.now.wall.into(),
@@ -160,6 +185,10 @@ impl Candidate {
             agents_max: status.map(|status| status.policy.agents_max),
             credential_read_at: status.and_then(|status| status.credential.as_ref()).map(|fact| fact.at.into()),
             cooling_since: longest.map(|row| row.since.into()),
+            reading: verdict.reading.as_ref().map(Into::into),
+            priority: status.map(|status| status.policy.terms.priority),
+            metered: status.is_some_and(|status| status.policy.terms.is_metered),
+            reserve: status.is_some_and(|status| status.policy.terms.is_reserve),
         }
     }
 }

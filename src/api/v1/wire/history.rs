@@ -1,19 +1,20 @@
 //! The past: switches and failures.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Word;
 use crate::api::v1::time::Time;
 use crate::domain::{Cause, FailureRecord, Intent, IntentOutcome, IntentRecord};
 
 /// A switch, or another thing that was done to an agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Switch {
     /// Its identity.
     pub id: String,
     /// The agent.
     pub agent: String,
-    /// What it was for: `switch`, `recover`.
+    /// What it was for: `switch`, `rollover`, `recover`, `fence`.
     pub kind: Word,
     /// Where the agent was.
     pub from: Option<String>,
@@ -41,10 +42,13 @@ pub struct Switch {
     pub turns_cut_off: u32,
     /// Effective restarts: 0 or 1.
     pub restarts: u32,
+    /// The turn whose work it ended, if it was a fence.
+    #[serde(default)]
+    pub turn: Option<String>,
 }
 
 /// Why a switch was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SwitchCause {
     /// Who or what asked.
     pub by: Word,
@@ -57,7 +61,7 @@ pub struct SwitchCause {
 }
 
 /// `GET /v1/switches`, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SwitchList {
     /// One page of them.
     pub switches: Vec<Switch>,
@@ -66,7 +70,7 @@ pub struct SwitchList {
 }
 
 /// A recorded failure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// Its identity.
     pub id: String,
@@ -82,6 +86,9 @@ pub struct Failure {
     pub subscription: Option<String>,
     /// The generation it was held against.
     pub generation: Option<u64>,
+    /// The turn that failed, if the reporter named it.
+    #[serde(default)]
+    pub turn: Option<String>,
     /// The model it is about.
     pub model: Option<String>,
     /// The window that is used up.
@@ -103,7 +110,7 @@ pub struct Failure {
 }
 
 /// `GET /v1/failures`, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailureList {
     /// One page of them.
     pub failures: Vec<Failure>,
@@ -142,6 +149,7 @@ impl From<&Intent> for Switch {
             ready_ms: None,
             turns_cut_off: 0,
             restarts: 0,
+            turn: intent.turn.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -179,6 +187,7 @@ impl From<&FailureRecord> for Failure {
             outcome: record.outcome.as_str().into(),
             subscription: record.subscription.as_ref().map(|name| name.as_str().to_owned()),
             generation: record.generation.map(|generation| generation.0),
+            turn: record.turn.as_ref().map(ToString::to_string),
             model: record.model.as_ref().map(|model| model.as_str().to_owned()),
             scope: record.window.as_str().into(),
             reset_at: record.reset_at.map(Time),

@@ -1,12 +1,13 @@
 //! A refusal, as RFC 9457 has it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Word;
+use super::{Session, Word};
 use crate::api::v1::time::Time;
 
 /// A problem document. It never shows what the request contained.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// A URI that stands for the code.
     #[serde(rename = "type")]
@@ -31,4 +32,31 @@ pub struct Problem {
     /// `shed`, where a report was refused for that.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outcome: Option<Word>,
+    /// The turn that is in the way, or that has ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub turn: Option<String>,
+    /// The session of the turn that is in the way.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub session: Option<Session>,
+    /// Who holds that turn, in the holder's own words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub holder: Option<String>,
+    /// Its class.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub class: Option<Word>,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Time>,
+    /// The last turn that came off in the session; absent if none did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_completed: Option<String>,
+    /// How the turn ended: `complete`, `failed`, `cancelled`, `cut_off`, `lapsed`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub state: Option<Word>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended_at: Option<Time>,
+    /// The switch or the fence that cut it off.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub switch: Option<String>,
 }

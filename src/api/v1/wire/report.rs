@@ -7,18 +7,21 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, SchemaType, Type};
 
-use super::{Spelled, Word};
+use super::{Spelled, Word, one_of};
 use crate::api::v1::time::Time;
 use crate::domain::{Answer, FailureKind, Reporter, Window};
 
 /// `POST /v1/agents/{agent}/failures`. Every member is optional; without `kind` the evidence is classified.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FailureReport {
     /// Idempotency key: the same id for the same agent gets the first answer again.
     pub id: Option<String>,
     /// What the failure means.
+    #[schema(schema_with = kinds)]
     pub kind: Option<Spelled<FailureKind>>,
     /// What was seen of it.
     #[serde(deserialize_with = "object")]
@@ -32,6 +35,7 @@ pub struct FailureReport {
     /// The model that the limit is about.
     pub model: Option<String>,
     /// The window that is used up.
+    #[schema(schema_with = windows)]
     pub scope: Option<Spelled<Window>>,
     /// When the limit ends.
     pub reset_at: Option<Time>,
@@ -40,17 +44,19 @@ pub struct FailureReport {
     /// When it happened; now if absent.
     pub observed_at: Option<Time>,
     /// Whose word it is; `trusted` if absent.
+    #[schema(schema_with = reporters)]
     pub reporter: Option<Spelled<Reporter>>,
 }
 
 /// What was seen of a failure.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evidence {
     /// The HTTP status of the provider's answer.
     pub status: Option<u16>,
     /// Its headers.
     #[serde(deserialize_with = "headers")]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     pub headers: BTreeMap<String, String>,
     /// Its body.
     pub body: Option<String>,
@@ -60,13 +66,31 @@ pub struct Evidence {
     pub exit_code: Option<i32>,
     /// The signal that ended it, by name or number.
     #[serde(deserialize_with = "signal")]
+    #[schema(schema_with = name_or_number)]
     pub signal: Option<String>,
     /// Whether the kernel ended it for want of memory.
     pub oom: Option<bool>,
 }
 
+fn kinds() -> Object {
+    one_of("What the failure means.", FailureKind::ALL.iter().map(|word| word.as_str()))
+}
+
+fn windows() -> Object {
+    one_of("The window that is used up.", Window::ALL.iter().map(|word| word.as_str()))
+}
+
+fn reporters() -> Object {
+    one_of("Whose word it is; `trusted` if absent.", Reporter::ALL.iter().map(|word| word.as_str()))
+}
+
+fn name_or_number() -> Object {
+    let types = SchemaType::from_iter([Type::String, Type::Integer, Type::Null]);
+    Object::builder().schema_type(types).description(Some("The signal that ended it, by name or number.")).build()
+}
+
 /// The answer to a failure report.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReportAnswer {
     /// What became of it.
     pub outcome: Word,
@@ -93,7 +117,7 @@ pub struct ReportAnswer {
 }
 
 /// The switch that an answer speaks of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AnswerSwitch {
     /// Which one.
     pub id: String,
@@ -138,7 +162,7 @@ pub(in crate::api) fn seconds_up(duration: std::time::Duration) -> u64 {
 }
 
 /// An object or nothing: a list of values without names is not taken for one.
-fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     struct Reader<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
         type Value = Option<T>;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Word;
 use crate::actor::handle::SubscriptionStatus;
@@ -11,7 +12,7 @@ use crate::domain;
 use crate::domain::{Reach, Wall};
 
 /// A paid account that agents run on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Subscription {
     /// Its name.
     pub name: String,
@@ -20,8 +21,14 @@ pub struct Subscription {
     /// What sort of credential it has.
     #[serde(rename = "type")]
     pub type_: Word,
-    /// Its place in the order of the config; `null` where none is given.
+    /// Its tier: lower ones first under the strategy `priority`.
     pub priority: Option<u32>,
+    /// Its use costs money: picked last, and unasked only within the budget for that.
+    #[serde(default)]
+    pub metered: bool,
+    /// Picked only where none that is not in reserve can be.
+    #[serde(default)]
+    pub reserve: bool,
     /// What the provider counts against.
     pub quota_identity: String,
     /// The agents that run on it.
@@ -44,12 +51,15 @@ pub struct Subscription {
     pub credential: Credential,
     /// What failed on it.
     pub failures: Failures,
-    /// What the provider says about its limits.
-    pub readings: Vec<serde_json::Value>,
+    /// What the provider says about its limits: of each window the newest word of each teller, fresh or not.
+    pub readings: Vec<Reading>,
+    /// Of its windows the one that is used up the furthest, as freshly read; `null` where that is not known.
+    #[serde(default)]
+    pub nearest_wall: Option<Reading>,
 }
 
 /// Why and until when a subscription is not to be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cooldown {
     /// What went wrong.
     pub kind: Word,
@@ -68,7 +78,7 @@ pub struct Cooldown {
 }
 
 /// Whether a credential can be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Credential {
     /// True if it was read at the last try; `null` before the first one.
     pub readable: Option<bool>,
@@ -79,7 +89,7 @@ pub struct Credential {
 }
 
 /// What failed on a subscription.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failures {
     /// The cooldowns in force that come from a failure.
     pub recent: u64,
@@ -87,8 +97,44 @@ pub struct Failures {
     pub last_at: Option<Time>,
 }
 
+/// How far a window was used up at one time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Reading {
+    /// Which window.
+    pub window: Word,
+    /// The one model that it counts; `null` is all of them.
+    pub model: Option<String>,
+    /// In percent; `null` where that was not said.
+    pub utilisation: Option<f64>,
+    /// Whether the provider served.
+    pub serves: bool,
+    /// When the window begins anew.
+    pub reset_at: Option<Time>,
+    /// When it was read.
+    pub at: Time,
+    /// Whose word it is: `agent`, `reporter`.
+    pub source: Word,
+    /// The agent whose own word it is.
+    pub agent: Option<String>,
+}
+
+impl From<&domain::Reading> for Reading {
+    fn from(reading: &domain::Reading) -> Self {
+        Self {
+            window: reading.window.as_str().into(),
+            model: reading.model.as_ref().map(|model| model.as_str().to_owned()),
+            utilisation: reading.utilisation.map(domain::Utilisation::percent),
+            serves: reading.serves,
+            reset_at: reading.reset_at.map(Time),
+            at: reading.at.into(),
+            source: reading.source().as_str().into(),
+            agent: reading.told_by.as_ref().map(|agent| agent.as_str().to_owned()),
+        }
+    }
+}
+
 /// `GET /v1/subscriptions`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SubscriptionList {
     /// All of them, by name.
     pub subscriptions: Vec<Subscription>,
@@ -110,7 +156,7 @@ impl From<&domain::Cooldown> for Cooldown {
 
 impl From<&SubscriptionStatus> for Subscription {
     fn from(status: &SubscriptionStatus) -> Self {
-        let SubscriptionStatus { policy, agents, credential, cooldown, rows } = status;
+        let SubscriptionStatus { policy, agents, credential, cooldown, rows, readings, nearest_wall, .. } = status;
         let reason = reason(status);
         let quarantine = cooldown.as_ref().filter(|row| row.is_quarantine());
         let mut cooling_for: BTreeMap<String, Cooldown> = BTreeMap::new();
@@ -128,7 +174,9 @@ impl From<&SubscriptionStatus> for Subscription {
             name: policy.name.as_str().to_owned(),
             provider: policy.provider.as_str().to_owned(),
             type_: policy.kind.as_str().into(),
-            priority: None,
+            priority: Some(policy.terms.priority),
+            metered: policy.terms.is_metered,
+            reserve: policy.terms.is_reserve,
             quota_identity: policy.quota.as_str().to_owned(),
             agents: agents.iter().map(|agent| agent.as_str().to_owned()).collect(),
             agents_max: policy.agents_max,
@@ -147,7 +195,8 @@ impl From<&SubscriptionStatus> for Subscription {
                 recent: u64::try_from(failed().count()).unwrap_or(u64::MAX),
                 last_at: failed().map(|row| row.since).max().map(Time),
             },
-            readings: Vec::new(),
+            readings: readings.iter().map(Into::into).collect(),
+            nearest_wall: nearest_wall.as_ref().map(Into::into),
         }
     }
 }
@@ -165,6 +214,9 @@ fn reason(status: &SubscriptionStatus) -> Option<String> {
     if let Some(row) = &status.cooldown {
         let verb = if row.is_quarantine() { "quarantined" } else { "cooling" };
         return Some(format!("{verb} after {} (by {})", row.kind, row.source));
+    }
+    if let Some(refused) = &status.refused {
+        return Some(refused.to_string());
     }
     let agents = u32::try_from(status.agents.len()).unwrap_or(u32::MAX);
     let agents_max = status.policy.agents_max;

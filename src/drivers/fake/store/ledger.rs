@@ -3,23 +3,33 @@
 //! It has no size, so `bytes_max` of a retention means nothing here.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::domain::{
     AgentName, AgentRecord, Assignment, Attributes, CauseBy, Change, Cooldown, CooldownKey, FailureRecord, Fingerprint,
-    Generation, Instance, Intent, IntentId, IntentRecord, Issued, LogPosition, Notification, OpenIntent, Plan,
-    ReportId, SubscriptionName, Wall,
+    Generation, Halt, Instance, Intent, IntentId, IntentRecord, Issued, LogPosition, Model, Notes, Notification,
+    OpenIntent, Plan, Reading, ReportId, SubscriptionName, TurnId, TurnRecord, TurnsRecord, Wall,
 };
 use crate::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, StoreError, StoredAnswer};
+
+use super::turn_rows::TurnRows;
+
+/// Of which subscription, window and model, and whose word it is.
+type ReadingPlace = (SubscriptionName, &'static str, Option<Model>, Option<AgentName>);
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     agents: BTreeMap<AgentName, AgentRows>,
     cooldowns: BTreeMap<CooldownKey, Cooldown>,
     credentials: BTreeMap<SubscriptionName, Fingerprint>,
+    readings: BTreeMap<ReadingPlace, Reading>,
+    halt: Option<Halt>,
+    seen_until: Option<Wall>,
     logs: BTreeMap<AgentName, LogPosition>,
     outbox: Vec<Outgoing>,
     outbox_end: i64,
     targets: BTreeMap<String, i64>,
+    notes: BTreeMap<String, Notes>,
     position: i64,
 }
 
@@ -31,6 +41,7 @@ struct AgentRows {
     generations: BTreeMap<Generation, IssuedRow>,
     intents: BTreeMap<u64, IntentRow>,
     failures: BTreeMap<u64, FailureRow>,
+    turns: TurnRows,
 }
 
 #[derive(Debug, Clone)]
@@ -92,6 +103,25 @@ impl Ledger {
             Change::CredentialSeen(subscription, fingerprint) => {
                 self.credentials.insert(subscription.clone(), fingerprint.clone());
             }
+            Change::ReadingTaken(reading) => {
+                let place = (
+                    reading.subscription.clone(),
+                    reading.window.as_str(),
+                    reading.model.clone(),
+                    reading.told_by.clone(),
+                );
+                if self.readings.get(&place).is_none_or(|known| known.at <= reading.at) {
+                    self.readings.insert(place, reading.clone());
+                }
+            }
+            Change::Halted(halt) => {
+                self.halt.get_or_insert_with(|| halt.clone());
+            }
+            Change::HaltLifted(at) => {
+                if self.halt.take().is_some() {
+                    self.seen_until = self.seen_until.max(Some(*at));
+                }
+            }
             Change::FailureRecorded(_)
             | Change::FailureCounted { .. }
             | Change::FailureJudged { .. }
@@ -99,7 +129,11 @@ impl Ledger {
             | Change::IntentDelivered { .. }
             | Change::IntentClosed(_)
             | Change::Assigned { .. }
-            | Change::AgentSaved(..) => {}
+            | Change::AgentSaved(..)
+            | Change::TurnBegun { .. }
+            | Change::TurnChanged(_)
+            | Change::TurnEnded { .. }
+            | Change::SessionSaved(..) => {}
             Change::LogRead(agent, position) => {
                 self.logs.insert(agent.clone(), position.clone());
             }
@@ -129,7 +163,25 @@ impl Ledger {
                 .collect(),
             reservations: self.agents.iter().filter_map(|(agent, rows)| Some((agent.clone(), open(rows)?))).collect(),
             credentials: self.credentials.iter().map(|(name, print)| (name.clone(), print.clone())).collect(),
+            readings: self.readings.values().cloned().collect(),
+            halt: self.halt.clone(),
+            seen_until: self.seen_until,
+            moves: self.moves(now),
         }
+    }
+
+    fn moves(&self, now: Wall) -> Vec<(SubscriptionName, Wall)> {
+        let rows = self.agents.values().flat_map(|rows| rows.intents.values());
+        let lately = rows.filter(|row| row.record.intent.started_at > now.minus(Duration::from_secs(7 * 86_400)));
+        let mut moves: Vec<&IntentRow> = lately
+            .filter(|row| {
+                let intent = &row.record.intent;
+                !intent.cause.by.is_by_operator() && intent.from.as_ref() != Some(&intent.to)
+            })
+            .collect();
+        moves.sort_by_key(|row| (row.record.intent.started_at, row.position));
+        let from = moves.len().saturating_sub(1_000);
+        moves[from..].iter().map(|row| (row.record.intent.to.clone(), row.record.intent.started_at)).collect()
     }
 
     pub(super) fn report_ids(&self, agent: &AgentName, since: Wall, limit: u32) -> Vec<ReportId> {
@@ -181,6 +233,21 @@ impl Ledger {
         )
     }
 
+    pub(super) fn turn(&self, id: &TurnId) -> Option<TurnRecord> {
+        Some(self.agents.get(&id.agent)?.turns.get(id.number)?.record.clone())
+    }
+
+    pub(super) fn turns(&self, query: &HistoryQuery) -> Page<TurnRecord> {
+        let rows = self.agents.values().flat_map(|rows| rows.turns.all());
+        page(
+            query,
+            rows.map(|row| {
+                let turn = &row.record.turn;
+                (&turn.id.agent, turn.begun_at, turn.id.number, row.position, &row.record)
+            }),
+        )
+    }
+
     pub(super) fn outgoing(&mut self, target: &str, limit: u32) -> Vec<Outgoing> {
         let taken = *self.targets.entry(target.to_owned()).or_insert(self.outbox_end);
         self.outbox.iter().filter(|waiting| waiting.position > taken).take(count(limit)).cloned().collect()
@@ -191,27 +258,41 @@ impl Ledger {
         *taken = position.max(*taken);
     }
 
+    pub(super) fn notes(&self, target: &str) -> Notes {
+        self.notes.get(target).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn noted(&mut self, target: &str, position: i64, notes: Notes) {
+        self.delivered(target, position);
+        self.notes.insert(target.to_owned(), notes);
+    }
+
     pub(super) fn sweep(&mut self, retention: &Retention) {
         for rows in self.agents.values_mut() {
             rows.forget_answers(retention);
         }
-        let mut failures: Vec<_> = self
-            .agents
-            .values()
-            .flat_map(|rows| rows.failures.values())
-            .map(|row| (row.position, row.record.at))
-            .collect();
-        failures.sort_unstable();
-        let reached = failures.iter().find(|(_, at)| *at >= retention.keep_since).map_or(i64::MAX, |(place, _)| *place);
+        // Rows go from the oldest to the first that is young enough, and no further.
+        let first_young = |rows: &mut dyn Iterator<Item = (i64, Wall)>| {
+            rows.filter(|(_, at)| *at >= retention.keep_since).map(|(place, _)| place).min().unwrap_or(i64::MAX)
+        };
+        let failures = self.agents.values().flat_map(|rows| rows.failures.values());
+        let reached = first_young(&mut failures.map(|row| (row.position, row.record.at)));
+        let turns = self.agents.values().flat_map(|rows| rows.turns.all());
+        let turns_reached = first_young(&mut turns.map(|row| (row.position, row.record.turn.begun_at)));
         for rows in self.agents.values_mut() {
             rows.failures.retain(|_, row| {
                 row.position >= reached || row.record.report.is_some() || row.record.outcome.is_deferred()
             });
             rows.sweep_ended(retention.keep_since);
+            rows.turns.sweep(retention, turns_reached);
         }
         self.cooldowns.retain(|_, cooldown| cooldown.until.is_none_or(|until| until >= retention.keep_since));
         let taken = self.targets.values().min().copied().unwrap_or(i64::MAX);
-        self.outbox.retain(|waiting| waiting.notification.at >= retention.keep_since || waiting.position > taken);
+        let in_any_case = retention.undelivered_since.min(retention.keep_since);
+        self.outbox.retain(|waiting| {
+            let at = waiting.notification.at;
+            at >= retention.keep_since || waiting.position > taken && at >= in_any_case
+        });
     }
 }
 
@@ -223,11 +304,17 @@ fn agent_of(change: &Change) -> Option<&AgentName> {
         Change::IntentOpened(intent) => Some(&intent.id.agent),
         Change::IntentDelivered { id, .. } => Some(&id.agent),
         Change::IntentClosed(end) => Some(&end.id.agent),
-        Change::Assigned { agent, .. } | Change::AgentSaved(agent, _) => Some(agent),
+        Change::TurnBegun { turn, .. } | Change::TurnChanged(turn) | Change::TurnEnded { turn, .. } => {
+            Some(&turn.id.agent)
+        }
+        Change::Assigned { agent, .. } | Change::AgentSaved(agent, _) | Change::SessionSaved(agent, _) => Some(agent),
         Change::CooldownSet(_)
         | Change::CooldownLifted(_)
         | Change::Notified(_)
         | Change::CredentialSeen(..)
+        | Change::ReadingTaken(_)
+        | Change::Halted(_)
+        | Change::HaltLifted(_)
         | Change::LogRead(..) => None,
     }
 }
@@ -296,10 +383,20 @@ impl AgentRows {
                 self.attributes = Some(attributes.as_ref().clone());
                 Some(())
             }
+            Change::TurnBegun { turn, waited: _ } => self.turns.begin(turn, position),
+            Change::TurnChanged(turn) => self.turns.change(turn, None),
+            Change::TurnEnded { turn, ended } => self.turns.change(turn, Some(ended)),
+            Change::SessionSaved(_, session) => {
+                self.turns.save_session(session, position);
+                Some(())
+            }
             Change::CooldownSet(_)
             | Change::CooldownLifted(_)
             | Change::Notified(_)
             | Change::CredentialSeen(..)
+            | Change::ReadingTaken(_)
+            | Change::Halted(_)
+            | Change::HaltLifted(_)
             | Change::LogRead(..) => Some(()),
         }
     }
@@ -346,9 +443,17 @@ impl AgentRows {
         Some(())
     }
 
+    /// When the newest intents of a plan and certain causes began.
+    fn begun(&self, plan: Plan, causes: &[CauseBy]) -> Vec<Wall> {
+        let intents = self.intents.values().rev().map(|row| &row.record.intent);
+        let counted = intents.filter(|intent| intent.plan == plan && causes.contains(&intent.cause.by));
+        newest(counted.map(|intent| intent.started_at), AgentRecord::BUDGET_MAX)
+    }
+
     fn record(&self) -> Option<AgentRecord> {
+        let turns = self.turns.load(self.begun(Plan::Fence, &[CauseBy::Turn]));
         Some(AgentRecord {
-            attributes: self.attributes.clone().or_else(|| self.implied_attributes())?,
+            attributes: self.attributes.clone().or_else(|| self.implied_attributes(&turns))?,
             assignment: self.assignment.clone(),
             issued: newest(
                 self.generations.iter().rev().map(|(generation, row)| Issued {
@@ -358,16 +463,14 @@ impl AgentRows {
                 }),
                 AgentRecord::ISSUED_MAX,
             ),
-            open: self
-                .open()
-                .map(|row| OpenIntent { intent: row.record.intent.clone(), delivered: row.delivered.clone() }),
-            budget: newest(
-                self.intents.values().rev().map(|row| &row.record.intent).filter_map(|intent| {
-                    let is_counted =
-                        intent.plan == Plan::Switch && !matches!(intent.cause.by, CauseBy::Operator | CauseBy::Pin);
-                    is_counted.then_some(intent.started_at)
-                }),
-                AgentRecord::BUDGET_MAX,
+            open: self.open().map(|row| OpenIntent {
+                intent: row.record.intent.clone(),
+                delivered: row.delivered.clone(),
+                cut_off: self.turns.cut_off_by(&row.record.intent.id),
+            }),
+            budget: self.begun(
+                Plan::Switch,
+                &[CauseBy::Failure, CauseBy::Wake, CauseBy::Turn, CauseBy::Proactive, CauseBy::Failback],
             ),
             deferred: self
                 .failures
@@ -377,14 +480,15 @@ impl AgentRows {
                 .map(|row| row.record.clone().deferred())
                 .collect(),
             last: self.intents.values().rev().find(|row| row.record.end.is_some()).map(|row| row.record.clone()),
+            turns,
         })
     }
 
-    fn implied_attributes(&self) -> Option<Attributes> {
+    fn implied_attributes(&self, turns: &TurnsRecord) -> Option<Attributes> {
         let issued = self.generations.keys().next_back().copied().unwrap_or(Generation::NONE);
         let failures = self.failures.keys().next_back().copied().unwrap_or(0);
         let intents = self.intents.keys().next_back().copied().unwrap_or(0);
-        let is_known = issued != Generation::NONE || failures > 0 || intents > 0;
+        let is_known = issued != Generation::NONE || failures > 0 || intents > 0 || *turns != TurnsRecord::default();
         is_known.then(|| Attributes::fresh(issued, failures, intents))
     }
 
@@ -414,7 +518,7 @@ impl AgentRows {
 }
 
 /// The first `max` of what comes newest first, oldest first.
-fn newest<T>(newest_first: impl Iterator<Item = T>, max: usize) -> Vec<T> {
+pub(super) fn newest<T>(newest_first: impl Iterator<Item = T>, max: usize) -> Vec<T> {
     let mut found: Vec<T> = newest_first.take(max).collect();
     found.reverse();
     found

@@ -2,7 +2,10 @@
 //!
 //! It shows whether the changes are complete: a state that is restored from it must decide as the state itself does.
 
-use crate::domain::{AgentName, AgentRecord, CauseBy, Change, Generation, IntentRecord, Issued, Moment, OpenIntent};
+use crate::domain::{
+    AgentName, AgentRecord, CauseBy, Change, Generation, IntentRecord, Issued, KeyRecord, Moment, OpenIntent, Plan,
+    TurnEnd, TurnsRecord,
+};
 use crate::machine::agent::AgentState;
 
 /// The rows about one agent.
@@ -24,6 +27,7 @@ impl RecordFold {
             budget: Vec::new(),
             deferred: Vec::new(),
             last: None,
+            turns: TurnsRecord::default(),
         };
         Self { record }
     }
@@ -48,11 +52,16 @@ impl RecordFold {
                     record.issued.push(Issued { generation, subscription, is_used: false });
                     keep_newest(&mut record.issued, AgentRecord::ISSUED_MAX);
                 }
-                if matches!(intent.cause.by, CauseBy::Failure | CauseBy::Wake) {
-                    record.budget.push(intent.started_at);
-                    keep_newest(&mut record.budget, AgentRecord::BUDGET_MAX);
+                let budget = match (intent.plan, intent.cause.by) {
+                    (Plan::Fence, CauseBy::Turn) => Some(&mut record.turns.fences),
+                    (Plan::Switch, by) if by.is_budgeted() => Some(&mut record.budget),
+                    _ => None,
+                };
+                if let Some(budget) = budget {
+                    budget.push(intent.started_at);
+                    keep_newest(budget, AgentRecord::BUDGET_MAX);
                 }
-                record.open = Some(OpenIntent { intent: intent.clone(), delivered: None });
+                record.open = Some(OpenIntent { intent: intent.clone(), delivered: None, cut_off: 0 });
             }
             Change::IntentDelivered { at, before, .. } => {
                 if let Some(open) = &mut record.open {
@@ -78,11 +87,42 @@ impl RecordFold {
                 record.assignment = Some(assignment.clone());
             }
             Change::AgentSaved(_, attributes) => record.attributes = (**attributes).clone(),
+            Change::TurnBegun { turn, .. } => {
+                record.turns.issued = record.turns.issued.max(turn.id.number);
+                if let Some((key, digest)) = turn.key.clone() {
+                    record.turns.keys.push(KeyRecord { key, digest, turn: turn.id.number });
+                    keep_newest(&mut record.turns.keys, TurnsRecord::KEYS_MAX);
+                }
+                record.turns.active.push((**turn).clone());
+            }
+            Change::TurnChanged(turn) => {
+                if let Some(known) = record.turns.active.iter_mut().find(|known| known.id == turn.id) {
+                    *known = (**turn).clone();
+                }
+            }
+            Change::TurnEnded { turn, ended } => {
+                if let Some(open) = record.open.as_mut().filter(|open| Some(&open.intent.id) == ended.by.as_ref()) {
+                    open.cut_off += 1;
+                }
+                record.turns.active.retain(|known| known.id != turn.id);
+                if ended.end == TurnEnd::Lapsed {
+                    // As if it had never been asked for: the same request may begin another one.
+                    record.turns.keys.retain(|known| known.turn != turn.id.number);
+                }
+            }
+            Change::SessionSaved(_, saved) => {
+                record.turns.sessions.retain(|known| known.session != saved.session);
+                record.turns.sessions.push(saved.clone());
+                keep_newest(&mut record.turns.sessions, TurnsRecord::SESSIONS_MAX);
+            }
             Change::FailureCounted { .. }
             | Change::CooldownSet(_)
             | Change::CooldownLifted(_)
             | Change::Notified(_)
             | Change::CredentialSeen(..)
+            | Change::ReadingTaken(_)
+            | Change::Halted(_)
+            | Change::HaltLifted(_)
             | Change::LogRead(..) => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{START, given, report, sighting};
+use super::{RecordFold, START, given, report, sighting};
 use crate::domain::{Due, FailureKind, Generation, Moment, Outcome, Report, RuntimeState, Sighting, SubscriptionName};
 use crate::machine::agent::{
     Action, AgentState, Command, Decision, Effect, EffectOutcome, Event, Pick, Readiness, Reply, Ticket, transition,
@@ -21,6 +21,8 @@ pub struct Rig {
     pub policy: Policy,
     /// The time.
     pub now: Moment,
+    /// What a store would have of it, if that is kept.
+    pub stored: Option<RecordFold>,
     tickets: u64,
 }
 
@@ -28,16 +30,28 @@ impl Rig {
     /// An agent named `worker` that nobody has looked at yet.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { state: AgentState::new("worker".into()), policy, now: START, tickets: 0 }
+        Self { state: AgentState::new("worker".into()), policy, now: START, stored: None, tickets: 0 }
+    }
+
+    /// The same, and what it writes is kept, so that it can be killed.
+    #[must_use]
+    pub fn kept(policy: Policy) -> Self {
+        let rig = Self::new(policy);
+        Self { stored: Some(RecordFold::new(rig.state.name.clone(), START)), ..rig }
     }
 
     /// A container in its first life, found running on `has` and adopted.
     #[must_use]
     pub fn serving(has: &str) -> Self {
-        let mut rig = Self::new(super::policy());
-        let _ = rig.send(Event::Began);
-        let _ = rig.seen(sighting(RuntimeState::Running, 1, has));
-        rig
+        Self::new(super::policy()).found_on(has)
+    }
+
+    /// A container in its first life is found running on `has`, and adopted.
+    #[must_use]
+    pub fn found_on(mut self, has: &str) -> Self {
+        let _ = self.send(Event::Began);
+        let _ = self.seen(sighting(RuntimeState::Running, 1, has));
+        self
     }
 
     /// What comes of an event, right now.
@@ -50,6 +64,9 @@ impl Rig {
         let broken = invariant::broken(&decision.state, &self.policy);
         assert!(broken.is_empty(), "{broken:?} broken by {said}: {:#?}", decision.state);
         self.state = decision.state.clone();
+        if let Some(stored) = &mut self.stored {
+            stored.apply(&decision.changes);
+        }
         decision
     }
 
@@ -79,8 +96,14 @@ impl Rig {
         self.state.timers.get(timer).map(|due: Due| due.remaining(self.now))
     }
 
-    fn ticket(&mut self) -> Ticket {
+    pub(super) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// The ticket of whoever asked last.
+    #[must_use]
+    pub fn last_ticket(&self) -> Ticket {
         Ticket(self.tickets)
     }
 
@@ -139,15 +162,37 @@ impl Rig {
     /// A switch to `to` goes well up to the order to restart, which is given and not answered.
     pub fn restarting(&mut self, to: &str, lives: u32) {
         let _ = self.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Running, lives, "other"))));
+        self.delivering(to, lives);
+    }
+
+    /// The same for one whose preflight has passed.
+    pub fn delivering(&mut self, to: &str, lives: u32) {
         let _ = self.outcome(EffectOutcome::Delivered(Ok(given())));
         let _ = self.seen(sighting(RuntimeState::Running, lives, to));
+    }
+
+    /// A switch whose preflight has passed goes well from there on, in the agent's first life and the next.
+    pub fn switch_completes_from_delivery(&mut self, to: &str) -> Decision {
+        self.delivering(to, 1);
+        let _ = self.outcome(EffectOutcome::Restarted(Ok(())));
+        self.outcome(EffectOutcome::Ready(Ok(Readiness::Ready)))
     }
 
     /// The same agent after the daemon was killed: what was only seen is forgotten.
     #[must_use]
     pub fn restored(&self, record: crate::domain::AgentRecord) -> Self {
         let state = AgentState::restore(self.state.name.clone(), record, self.now, &self.policy);
-        Self { state, policy: self.policy.clone(), now: self.now, tickets: self.tickets }
+        Self { state, ..self.clone() }
+    }
+
+    /// The daemon is killed and started again.
+    ///
+    /// # Panics
+    /// If what it wrote was not kept.
+    pub fn is_killed(&mut self) -> Decision {
+        let stored = self.stored.as_ref().map(|stored| stored.record.clone());
+        *self = self.restored(stored.unwrap_or_else(|| panic!("nothing was kept of {:#?}", self.state)));
+        self.send(Event::Began)
     }
 }
 
@@ -158,7 +203,7 @@ impl Decision {
     pub fn answers(&self) -> Vec<Outcome> {
         let answers = self.replies.iter().filter_map(|(_, reply)| match reply {
             Reply::Report(answer) => Some(answer.outcome),
-            Reply::Done | Reply::Switching(_) | Reply::Refused(_) => None,
+            Reply::Done | Reply::Switching(_) | Reply::Refused(_) | Reply::Turn(_) => None,
         });
         answers.collect()
     }
