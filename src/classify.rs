@@ -18,41 +18,22 @@
 //!
 //! Tests: in each file; rows of real output in `classify/tests.rs`.
 
+mod classifier;
 mod claude_code;
 mod codex;
+mod context;
 mod evidence;
 mod exit;
 mod http;
 mod line;
 mod record;
 mod reset_time;
+mod said;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{Evidence, Verdict};
-pub use line::classify_line;
-
-use crate::domain::{FailureKind, Tool, Wall};
-
-/// What the evidence says. `tool` is what runs in the agent, if that is known; `now` is when the evidence
-/// was seen, which relative times are counted from.
-#[must_use]
-pub fn classify(evidence: &Evidence, tool: Option<Tool>, now: Wall) -> Verdict {
-    if let Some(verdict) = exit::killed(evidence) {
-        return verdict;
-    }
-    let answer = http::Answer::of(evidence);
-    let answered = http::classify(&answer, now);
-    if let Some(verdict) = &answered
-        && !http::is_weak(verdict)
-    {
-        return verdict.clone();
-    }
-    let text = evidence.text.as_deref().unwrap_or_default();
-    // A bare status is less than what the tool made of it, and more than words that anybody may have written.
-    let told = record::classify(text, tool, now).filter(|told| answered.is_none() || told.kind != FailureKind::Unknown);
-    if let Some(verdict) = told.or(answered).or_else(|| exit::harmless_words(text)) {
-        return verdict;
-    }
-    Verdict::of(FailureKind::Unknown, "unknown", "nothing in the evidence is understood")
-}
+pub use classifier::Classifier;
+pub use context::Context;
+pub use evidence::{Evidence, RuleId, Verdict};
+pub use reset_time::Zone;
+pub use said::{Said, Shape, WindowReading};

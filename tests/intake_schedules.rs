@@ -10,7 +10,8 @@ use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread;
 use switchman::actor::intake::{Admission, Intake};
 use switchman::domain::{
-    Answer, FailureId, FailureKind, Generation, LogPosition, Outcome, Report, Reporter, Stamp, Steady, Wall, Window,
+    Answer, FailureId, FailureKind, Generation, LogPosition, Outcome, Report, Reporter, Stamp, Steady, Trust, Wall,
+    Window,
 };
 use switchman::machine::agent::Command;
 
@@ -75,6 +76,7 @@ fn report(producer: u64, number: u64) -> Report {
         model: None,
         window: Window::Unknown,
         reset_at: None,
+        trust: Trust::Structured,
         observed_at: None,
         origin: switchman::domain::Origin::Untold,
         read_to: None,

@@ -175,6 +175,7 @@ pub(crate) async fn start(agents: usize, store: Arc<dyn Store>, do_switches_end:
         store,
         clock: Arc::clone(&clock),
         telemetry: Telemetry::new(),
+        classifier: Arc::default(),
         lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
         notifiers: Vec::new(),
         restarts_in_parallel: 8,

@@ -241,6 +241,7 @@ fn wiring(containers: &Containers, store: Arc<Witness>) -> Wiring {
         store,
         clock,
         telemetry: Telemetry::new(),
+        classifier: Arc::default(),
         lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
         notifiers: Vec::new(),
         restarts_in_parallel: 8,

@@ -13,6 +13,7 @@ use super::intake::{Admission, Answered, Hints, IDS_FOR, IDS_MAX, Intake, Waited
 use super::leases::Leases;
 use super::pool::{PoolHandle, PoolMsg};
 use super::seat::Seat;
+use crate::classify::Classifier;
 use crate::domain::{
     AgentName, Answer, CauseBy, ContainerProblem, Generation, Halt, IntentId, IntentRecord, Moment, Outcome, Reading,
     Report, ReportId, RuntimeState, SubscriptionName, TurnClass, TurnId, Wall,
@@ -56,6 +57,8 @@ pub(super) struct Shared {
     pub(super) config: watch::Sender<Option<String>>,
     /// Whom to tell.
     pub(super) notifiers: RwLock<Vec<Arc<dyn Notifier>>>,
+    /// How failures are recognised.
+    pub(super) classifier: RwLock<Arc<Classifier>>,
     /// What is wrong with containers that would be agents.
     pub(super) containers: watch::Sender<Arc<[ContainerProblem]>>,
 }
@@ -229,6 +232,17 @@ impl Switchman {
     #[must_use]
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.0.clock)
+    }
+
+    /// How failures are recognised, as of now.
+    #[must_use]
+    pub fn classifier(&self) -> Arc<Classifier> {
+        Arc::clone(&self.0.classifier.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on failures are recognised like this.
+    pub fn recognise_with(&self, classifier: Arc<Classifier>) {
+        *self.0.classifier.write().unwrap_or_else(PoisonError::into_inner) = classifier;
     }
 
     /// The counters and the log.

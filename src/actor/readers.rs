@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::handle::{ReportError, Switchman};
 use super::intake::Hints;
 use super::seat::Seat;
-use crate::classify::{Verdict, classify_line};
+use crate::classify::{Context, Verdict};
 use crate::domain::duration::backoff;
 use crate::domain::{Change, Due, FailureKind, Instance, LogPosition, Origin, Report, Reporter, Wall};
 use crate::ports::logs::{LogBatch, LogError, LogLine, LogRead, LogSource};
@@ -184,9 +184,12 @@ impl Reader {
     /// before a line was recorded: it is read again.
     async fn digest(&mut self, batch: &LogBatch, life: &Instance) -> bool {
         self.switchman.telemetry().metrics().log_lines_read("container", batch.len());
+        let classifier = self.switchman.classifier();
+        let mut context = Context::new(Some(self.seat.tool()), Wall(0));
         for (text, line) in batch.iter() {
             let position = line.position.of(&life.id);
-            if let Some(verdict) = classify_line(text, self.seat.tool(), line.at)
+            context.at = line.at;
+            if let Some(verdict) = classifier.line(text, &context).failure
                 && !self.report(verdict, line, life, position.clone()).await
             {
                 return false;
@@ -325,6 +328,7 @@ fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosit
         model: verdict.model,
         window: verdict.window,
         reset_at: verdict.reset_at,
+        trust: verdict.trust,
         observed_at: Some(line.at),
         origin: if line.is_of_this_life { Origin::Life(of.clone()) } else { Origin::EarlierLife },
         read_to: Some(position),

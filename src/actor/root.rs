@@ -36,6 +36,7 @@ use super::pool::{PoolHandle, PoolParts};
 use super::seat::Seat;
 use super::tasks::{TaskName, Tasks};
 use super::watchers;
+use crate::classify::Classifier;
 use crate::domain::AgentName;
 pub use crate::machine::policy::Policy;
 use crate::machine::policy::{PoolSettings, SubscriptionPolicy};
@@ -79,6 +80,8 @@ pub struct Wiring {
     pub clock: Arc<dyn Clock>,
     /// The log and the counters.
     pub telemetry: Telemetry,
+    /// How failures are recognised.
+    pub classifier: Arc<Classifier>,
     /// How the holders of turns prove themselves.
     pub lease_key: SecretBox<[u8; 32]>,
     /// Whom to tell.
@@ -151,6 +154,7 @@ impl Root {
             halt: halt.clone(),
             config: watch::channel(None).0,
             notifiers: RwLock::default(),
+            classifier: RwLock::new(Arc::clone(&wiring.classifier)),
             containers: watch::channel(Arc::default()).0,
         }));
         let (names, heard) = watch::channel(subscriptions.iter().map(|policy| policy.name.clone()).collect());

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::handle::Switchman;
 use super::pool::{PoolHandle, PoolMsg};
 use super::recognition::Known;
-use crate::classify::{Evidence, classify};
+use crate::classify::{Context, Evidence};
 use crate::domain::{AgentName, FailureKind, Origin, Report, Reporter, Steady, SubscriptionName, Wall};
 use crate::machine::agent::AgentState;
 use crate::machine::policy::RuntimeKind;
@@ -77,7 +77,7 @@ fn ended_by_itself(switchman: &Switchman, ended: &Ended) {
     let Ended { agent: name, exit_code, was_oom, at, .. } = ended;
     switchman.telemetry().emit(events::AgentEnded { agent: name, exit_code: *exit_code, was_oom: *was_oom });
     let evidence = Evidence { exit_code: *exit_code, oom: *was_oom, ..Evidence::default() };
-    let verdict = classify(&evidence, Some(agent.policy.tool), agent.now.wall);
+    let verdict = switchman.classifier().evidence(&evidence, &Context::new(Some(agent.policy.tool), agent.now.wall));
     if verdict.kind != FailureKind::Killed {
         return;
     }
@@ -90,6 +90,7 @@ fn ended_by_itself(switchman: &Switchman, ended: &Ended) {
         model: None,
         window: verdict.window,
         reset_at: None,
+        trust: verdict.trust,
         observed_at: *at,
         origin: Origin::Untold,
         read_to: None,

@@ -116,7 +116,7 @@ pub(super) fn classify(answer: &Answer, now: Wall) -> Option<Verdict> {
 
 /// Whether a verdict rests on a bare status, so that anything more telling goes before it.
 pub(super) fn is_weak(verdict: &Verdict) -> bool {
-    matches!(verdict.rule, "http.served" | "http.429.bare" | "http.403" | "http.4xx")
+    matches!(verdict.rule.as_str(), "http.served" | "http.429.bare" | "http.403" | "http.4xx")
 }
 
 /// What status, names and words mean, whatever of them there is; `None` if they mean nothing.

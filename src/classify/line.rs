@@ -19,22 +19,21 @@ const CODEX: &[&[u8]] = &[b"turn.failed"];
 
 /// What a line says about a failure; `None` if it says nothing, or nothing that is understood. `at` is when it was
 /// written: relative times count from then.
-#[must_use]
-pub fn classify_line(text: &[u8], tool: Tool, at: Wall) -> Option<Verdict> {
+pub(super) fn classify_line(text: &[u8], tool: Option<Tool>, at: Wall) -> Option<Verdict> {
     let text = text.trim_ascii();
     if !text.starts_with(b"{") || !text.ends_with(b"}") || !may_tell(text, tool) {
         return None;
     }
     let line: Value = serde_json::from_slice(text).ok()?;
-    record::one(&line, Some(tool), at).filter(|verdict| verdict.kind != FailureKind::Unknown)
+    record::one(&line, tool, at).filter(|verdict| verdict.kind != FailureKind::Unknown)
 }
 
-fn may_tell(text: &[u8], tool: Tool) -> bool {
+fn may_tell(text: &[u8], tool: Option<Tool>) -> bool {
     let words: &[&[&[u8]]] = match tool {
-        Tool::ClaudeCode => &[CLAUDE_CODE],
-        Tool::Codex => &[CODEX],
-        Tool::Custom => &[CLAUDE_CODE, CODEX],
-        Tool::GeminiCli | Tool::Opencode | Tool::Aider => &[],
+        Some(Tool::ClaudeCode) => &[CLAUDE_CODE],
+        Some(Tool::Codex) => &[CODEX],
+        Some(Tool::Custom) | None => &[CLAUDE_CODE, CODEX],
+        Some(Tool::GeminiCli | Tool::Opencode | Tool::Aider) => &[],
     };
     words.iter().copied().flatten().any(|word| memmem::find(text, word).is_some())
 }
@@ -48,12 +47,12 @@ mod tests {
     const LIMIT: &str = r#"{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":1800003600,"rateLimitType":"five_hour"}}"#;
 
     fn kind(line: &str, tool: Tool) -> Option<FailureKind> {
-        classify_line(line.as_bytes(), tool, AT).map(|verdict| verdict.kind)
+        classify_line(line.as_bytes(), Some(tool), AT).map(|verdict| verdict.kind)
     }
 
     #[test]
     fn a_tools_own_record_is_understood_with_its_window_and_reset() {
-        let verdict = classify_line(format!("  {LIMIT}\r").as_bytes(), Tool::ClaudeCode, AT).unwrap();
+        let verdict = classify_line(format!("  {LIMIT}\r").as_bytes(), Some(Tool::ClaudeCode), AT).unwrap();
         assert_eq!((verdict.kind, verdict.window), (FailureKind::RateLimit, Window::FiveHour));
         assert_eq!(verdict.reset_at, Some(Wall(1_800_003_600_000)));
         let synthetic = r#"{"type":"assistant","error":"rate_limit","message":{"model":"<synthetic>","content":[]}}"#;
@@ -96,7 +95,7 @@ mod tests {
             assert_eq!(kind(LIMIT, tool), None, "{tool}");
         }
         assert_eq!(kind(LIMIT, Tool::Custom), Some(FailureKind::RateLimit));
-        assert_eq!(classify_line(b"{\"type\":\"rate_limit_event\xff\"}", Tool::ClaudeCode, AT), None);
+        assert_eq!(classify_line(b"{\"type\":\"rate_limit_event\xff\"}", Some(Tool::ClaudeCode), AT), None);
         let deep = format!("{}rate_limit_event{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
         assert_eq!(kind(&deep, Tool::ClaudeCode), None);
     }

@@ -36,7 +36,7 @@ fn weight(verdict: &Verdict) -> (u8, Option<Wall>) {
     let rank = match verdict.kind {
         FailureKind::Unknown => 0,
         FailureKind::Overload | FailureKind::Network | FailureKind::Killed | FailureKind::Request => 1,
-        _ if verdict.rule == "claude-code.rate_limit_event" || verdict.rule == "claude-code.credits_required" => 3,
+        _ if matches!(verdict.rule.as_str(), "claude-code.rate_limit_event" | "claude-code.credits_required") => 3,
         _ => 2,
     };
     (rank, verdict.reset_at)

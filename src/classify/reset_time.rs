@@ -5,13 +5,45 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::domain::Wall;
+use super::context::Context;
+use crate::domain::{Wall, Window};
 
 /// Above this a number of seconds is a number of milliseconds.
 const MILLIS_ABOVE: i64 = 100_000_000_000;
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// A time zone: where clocks without one of their own are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// Coordinated universal time.
+    pub const UTC: Self = Self(TimeZone::UTC);
+
+    /// A zone by its name in the zone database, for example `Europe/Rome`; also what `TZ` may hold.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        jiff::tz::db().get(name).ok().map(Self)
+    }
+}
+
+/// When something is said to end, found in a sentence of the tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reset {
+    /// When.
+    pub(super) at: Wall,
+    /// Whether the zone was told and is known, or none is needed.
+    pub(super) is_certain: bool,
+}
+
+/// Reads when a limit of this window ends out of what is said after it: `resets 3pm (Europe/Rome)`, `try again in 5 days
+/// 22 hours`, `|1755806400`.
+pub(super) fn in_words(_words: &str, _window: Window, _context: &Context) -> Option<Reset> {
+    None
+}
 
 /// A time that can be a reset, seen at `now`. Too far off it is a mistake; just past, the window has begun
 /// anew and there is nothing to wait for.

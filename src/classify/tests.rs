@@ -4,7 +4,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::{Model, Window};
+use crate::domain::{FailureKind, Model, Tool, Wall, Window};
+
+fn classify(evidence: &Evidence, tool: Option<Tool>, at: Wall) -> Verdict {
+    Classifier::default().evidence(evidence, &Context::new(tool, at))
+}
 
 /// 2026-11-20 12:00:00 UTC.
 const NOW: Wall = Wall(1_795_176_000_000);
@@ -319,7 +323,7 @@ fn words_of_free_text_move_nobody() {
     }
     assert_eq!(text("fetch failed").kind, FailureKind::Network);
     assert_eq!(text("FATAL ERROR: JavaScript heap out of memory").kind, FailureKind::Killed);
-    assert_eq!(classify(&Evidence::default(), None, NOW).rule, "unknown");
+    assert_eq!(classify(&Evidence::default(), None, NOW).rule.as_str(), "unknown");
 }
 
 proptest! {

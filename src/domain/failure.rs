@@ -40,6 +40,17 @@ impl FailureKind {
 }
 
 words! {
+    /// How far the sign of a failure is believed, by what it is.
+    pub enum Trust ("trust") {
+        /// An answer of the provider, or a record of the tool's own with members that the model cannot set; also what
+        /// somebody says in so many words. Acted on at once.
+        Structured = "structured",
+        /// A line of text. Anything in the agent can print one, so it needs a second sign of another kind.
+        Text = "text",
+    }
+}
+
+words! {
     /// The window that a limit is counted in (the `scope` of a report).
     pub enum Window ("scope") {
         /// The rolling window of five hours.

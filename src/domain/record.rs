@@ -10,7 +10,7 @@ use super::words::words;
 use super::{
     AgentName, Answer, Assignment, Cause, Cooldown, CooldownKey, FailureId, FailureKind, Fingerprint, Generation, Halt,
     Instance, IntentId, IntentOutcome, LogPosition, Model, Origin, Outcome, Plan, Reading, Report, ReportId, Reporter,
-    SessionRecord, Stamp, SubscriptionName, Turn, TurnEnded, TurnId, TurnsRecord, Wall, Window,
+    SessionRecord, Stamp, SubscriptionName, Trust, Turn, TurnEnded, TurnId, TurnsRecord, Wall, Window,
 };
 
 /// One row to write.
@@ -151,6 +151,7 @@ impl FailureRecord {
             model: self.model,
             window: self.window,
             reset_at: self.reset_at,
+            trust: Trust::Structured,
             observed_at: self.observed_at,
             origin: Origin::Untold,
             read_to: None,

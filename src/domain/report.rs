@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::words::words;
 use super::{
     AgentName, FailureId, FailureKind, Generation, Instance, IntentId, IntentOutcome, LogPosition, Model, ReportId,
-    SubscriptionName, TurnId, Wall, Window,
+    SubscriptionName, Trust, TurnId, Wall, Window,
 };
 
 words! {
@@ -49,6 +49,8 @@ pub struct Report {
     pub window: Window,
     /// When the limit is said to end.
     pub reset_at: Option<Wall>,
+    /// How far its evidence is believed.
+    pub trust: Trust,
     /// When it happened, if the reporter says so.
     pub observed_at: Option<Wall>,
     /// The life it was seen in.

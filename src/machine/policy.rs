@@ -114,6 +114,18 @@ impl VoluntaryMoves {
     }
 }
 
+words! {
+    /// What text of an agent's own may do (the `text` of an agent).
+    pub enum TextPolicy ("text") {
+        /// It moves the agent once a second sign of another kind agrees with it.
+        Corroborated = "corroborated",
+        /// It moves the agent at once.
+        Trusted = "trusted",
+        /// It says nothing.
+        Off = "off",
+    }
+}
+
 /// Everything that the decisions about one agent depend on, besides its state and the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -131,6 +143,8 @@ pub struct Policy {
     pub quotas: BTreeMap<SubscriptionName, QuotaIdentity>,
     /// The models it needs; empty means any.
     pub models: Vec<Model>,
+    /// What text of its own may do.
+    pub text: TextPolicy,
     /// False: record and report, never act.
     pub switching: bool,
     /// True: nothing is ever done to the agent, whoever asks for it. `switching` is false then.

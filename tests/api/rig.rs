@@ -186,6 +186,7 @@ impl Rig {
             store: Arc::clone(&self.store) as _,
             clock: Arc::new(SystemClock::new()),
             telemetry: self.telemetry.clone(),
+            classifier: Arc::default(),
             lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
             notifiers: Vec::new(),
             restarts_in_parallel: 8,

@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use switchman::classify::{Evidence, classify};
+use switchman::classify::{Classifier, Context, Evidence};
 use switchman::domain::{FailureKind, Tool, Window};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -204,7 +204,8 @@ async fn the_agent_of_a_container_prints_every_failed_turn_as_the_tool_does_and_
     for _ in 0..20 {
         let line = lines.next_line().await.unwrap().unwrap();
         let evidence = Evidence { text: Some(line.clone()), ..Evidence::default() };
-        let verdict = classify(&evidence, Some(Tool::ClaudeCode), clock().now().wall);
+        let context = Context::new(Some(Tool::ClaudeCode), clock().now().wall);
+        let verdict = Classifier::default().evidence(&evidence, &context);
         assert_eq!((verdict.kind, verdict.window), (FailureKind::RateLimit, Window::FiveHour), "{line}");
         assert!(verdict.reset_at.is_some(), "{line}");
     }

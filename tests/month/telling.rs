@@ -2,7 +2,7 @@
 //!
 //! It depends on who tells: a trusted dispatcher, whoever follows the log, or the agent itself.
 
-use switchman::domain::{AgentName, Generation, Origin, Reading, Report, Reporter, Utilisation, Window};
+use switchman::domain::{AgentName, Generation, Origin, Reading, Report, Reporter, Trust, Utilisation, Window};
 use switchman::machine::agent::testing::{life, report};
 
 use crate::ours::wall;
@@ -14,6 +14,7 @@ pub(crate) fn report_of(failure: &Failure, told: Told, lives: u32) -> Report {
     let base = Report {
         window: failure.refusal.window,
         reset_at: failure.refusal.reset_at.map(wall),
+        trust: Trust::Structured,
         observed_at: Some(wall(failure.at)),
         reporter: Reporter::Agent,
         ..report(failure.refusal.kind)

@@ -9,7 +9,7 @@ use switchman::actor::{Root, Switchman, Wiring, outbox};
 use switchman::domain::{
     AgentName, AgentRecord, Answer, Change, FailureKind, FailureRecord, Generation, IntentId, IntentRecord,
     LogPosition, Message, Notes, NotifyEvent, Origin, Provider, QuotaIdentity, Report, ReportId, Reporter, Severity,
-    SubscriptionName, SubscriptionType, TurnId, TurnRecord, Wall, Window,
+    SubscriptionName, SubscriptionType, Trust, TurnId, TurnRecord, Wall, Window,
 };
 use switchman::drivers::fake::clock::TestClock;
 use switchman::drivers::fake::logs::FakeLogs;
@@ -263,6 +263,7 @@ impl Rig {
             store: Arc::clone(&self.deadly) as _,
             clock: Arc::clone(&self.clock) as _,
             telemetry: Telemetry::new(),
+            classifier: Arc::default(),
             lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
             notifiers: self.told.iter().map(target).collect(),
             restarts_in_parallel: self.pace.0,
@@ -371,6 +372,7 @@ pub(crate) fn limit(subscription: Option<&str>, generation: Option<u64>) -> Repo
         model: None,
         window: Window::FiveHour,
         reset_at: None,
+        trust: Trust::Structured,
         observed_at: None,
         origin: Origin::Untold,
         read_to: None,

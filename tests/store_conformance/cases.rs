@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use switchman::domain::{
     AgentRecord, Cause, CauseBy, Change, CooldownSource, Deferred, FailureKind, FailureRecord, Fingerprint, Generation,
     IntentOutcome, IntentRecord, Issued, Model, NotifyEvent, OpenIntent, Origin, Outcome, ParkReason, Pause, Plan,
-    Reach, Report, ReportId, Rest, Stamp, Trouble, TurnsRecord, Wall, Window,
+    Reach, Report, ReportId, Rest, Stamp, Trouble, Trust, TurnsRecord, Wall, Window,
 };
 use switchman::ports::store::{HistoryQuery, Store, StoreError};
 
@@ -264,6 +264,7 @@ pub(crate) async fn deferred_failures_wait_until_they_are_judged(rig: &Rig) {
             model: failure.model.clone(),
             window: failure.window,
             reset_at: failure.reset_at,
+            trust: Trust::Structured,
             observed_at: failure.observed_at,
             origin: Origin::Untold,
             read_to: None,

@@ -17,10 +17,10 @@ use crate::api::body::{self, Members};
 use crate::api::peer::Peer;
 use crate::api::problem::{Code, Refusal};
 use crate::api::query::Query;
-use crate::classify;
+use crate::classify::{self, Context};
 use crate::domain::{
     AgentName, Answer, FailureKind, Generation, IntentId, IntentOutcome, IntentRecord, Model, Origin, Outcome, Report,
-    ReportId, Reporter, TurnId, Wall, Window,
+    ReportId, Reporter, Trust, TurnId, Wall, Window,
 };
 
 /// The members of a report, which may stand inside another document, and those of that document.
@@ -154,8 +154,11 @@ impl App {
         let verdict = document
             .evidence
             .map(|evidence| {
-                evidence_of(evidence)
-                    .map(|seen| classify::classify(&seen, Some(self.tool(&status.state.name)), seen_at))
+                evidence_of(evidence).map(|seen| {
+                    self.switchman
+                        .classifier()
+                        .evidence(&seen, &Context::new(Some(self.tool(&status.state.name)), seen_at))
+                })
             })
             .transpose()?;
         let given = document.kind.map(|kind| kind.0);
@@ -180,6 +183,7 @@ impl App {
             model: document.model.map(model_of).transpose()?.or_else(|| found?.model.clone()),
             window: document.scope.map_or_else(|| found.map_or(Window::Unknown, |found| found.window), |scope| scope.0),
             reset_at: stated.or_else(|| found?.reset_at),
+            trust: Trust::Structured,
             observed_at,
             origin: Origin::Untold,
             read_to: None,

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::domain::{
     Apply, Delivered, Facts, FailureKind, Fingerprint, Format, Instance, Moment, Origin, Provider, QuotaIdentity,
-    Report, Reporter, RuntimeState, Sighting, Steady, SubscriptionName, SubscriptionType, Tool, Wall, Window,
+    Report, Reporter, RuntimeState, Sighting, Steady, SubscriptionName, SubscriptionType, Tool, Trust, Wall, Window,
 };
 use crate::machine::policy::{
-    Budget, CooldownMax, FilePolicy, Policy, RuntimeKind, SubscriptionPolicy, Terms, TurnPolicy, VoluntaryMoves,
+    Budget, CooldownMax, FilePolicy, Policy, RuntimeKind, SubscriptionPolicy, Terms, TextPolicy, TurnPolicy,
+    VoluntaryMoves,
 };
 use crate::machine::pool::{CredentialFact, PoolState};
 
@@ -33,6 +34,7 @@ pub fn policy() -> Policy {
         quotas: BTreeMap::new(),
         models: Vec::new(),
         switching: true,
+        text: TextPolicy::Corroborated,
         is_monitor_only: false,
         cooldown: hours(2),
         cooldown_max: CooldownMax {
@@ -68,6 +70,7 @@ pub fn report(kind: FailureKind) -> Report {
         model: None,
         window: Window::Unknown,
         reset_at: None,
+        trust: Trust::Structured,
         observed_at: None,
         origin: Origin::Untold,
         read_to: None,
