@@ -21,11 +21,7 @@ mod durations;
 mod http_date;
 mod months;
 mod placing;
-#[cfg(test)]
-mod property_tests;
 mod sentence;
-#[cfg(test)]
-mod tests;
 mod tokens;
 mod zones;
 
@@ -148,6 +144,11 @@ pub(super) fn delay(text: &str, now: Wall) -> Option<Wall> {
     let (delay, end) = durations::read(&tokens, 0)?;
     if end < tokens.len() { None } else { seconds(delay.as_secs_f64(), now) }
 }
+
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 mod machine_tests {

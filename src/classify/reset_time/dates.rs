@@ -1,6 +1,7 @@
 //! A day: `Oct 6`, `Jul 5th, 2026`, `10 de jul. de 2026`, `2026-08-25`, `8月25日`, `25.08.2026`, `8/25`, `Sunday`, `tomorrow`.
 //!
-//! A year may be missing; which one is meant is found in `placing.rs`.
+//! A year may be missing; which one is meant is found in `placing.rs`. Two numbers and a stroke are a fraction as often as a day (`attempt 1/10`): they
+//! are a day only with a year or a clock.
 //!
 //! Tests: `reset_time/tests.rs`.
 
@@ -48,6 +49,13 @@ pub(super) fn read(tokens: &[Token<'_>], start: usize) -> Option<(Day, usize)> {
         return Some(date(tokens, behind).unwrap_or((Day::Weekday(weekday), start + 1)));
     }
     date(tokens, start)
+}
+
+impl Day {
+    /// Whether it takes a clock beside it to tell it from something else.
+    pub(super) const fn needs_clock(self) -> bool {
+        matches!(self, Self::Either { year: None, .. })
+    }
 }
 
 /// A year that stands behind the clock, as in `Nov  6 08:49:37 2026`.
@@ -138,12 +146,11 @@ fn by_numbers(tokens: &[Token<'_>], start: usize) -> Option<(Day, usize)> {
         None => start + 3 + usize::from(is_again),
     };
     let year = year.map(|(year, _)| year);
-    let found = match (sign.is("."), first > 12, second > 12) {
-        (_, true, true) => return None,
-        (true, _, false) | (false, true, false) => Day::Dated { year, month: second, day: first },
-        (true, _, true) => return None,
-        (false, false, true) => Day::Dated { year, month: first, day: second },
-        (false, false, false) => Day::Either { year, first, second },
+    let found = match (sign.is("."), year) {
+        (true, _) => Day::Dated { year, month: second, day: first },
+        (false, Some(_)) if first > 12 => Day::Dated { year, month: second, day: first },
+        (false, Some(_)) if second > 12 => Day::Dated { year, month: first, day: second },
+        (false, _) => Day::Either { year, first, second },
     };
     Some((found, end))
 }

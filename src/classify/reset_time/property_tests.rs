@@ -148,8 +148,6 @@ fn twelve(time: Time) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
-
     #[test]
     fn no_text_panics_or_leads_out_of_the_bounds(
         text in prop_oneof![sentence(), sentence().prop_map(|text| format!("resets {text}")), "\\PC{0,60}", "(?s).{0,60}"],

@@ -141,6 +141,9 @@ fn calendar(tokens: &[Token<'_>], start: usize, is_at: bool) -> Option<(Said, us
             &[",", "at", "t", "a", "as", "las", "um", "alle", "ore", "kl", "-", "·", "de", "@"],
         );
         let Some((clock, end)) = clocks::read(tokens, at, true) else {
+            if day.needs_clock() {
+                return None;
+            }
             let (zone, end) = zones::read(tokens, end);
             return Some((Said { day: Some(day), clock: None, zone }, end));
         };
@@ -183,114 +186,16 @@ const IN: &[&str] = &["in", "after", "within", "dans", "tra", "fra", "nach", "ap
 const AT: &[&str] = &["at", "on", "um", "as", "las", "alle", "kl"];
 
 fn is_small(token: &Token<'_>) -> bool {
-    const WORDS: &[&str] = &[
-        "a",
-        "ab",
-        "about",
-        "afterwards",
-        "al",
-        "am",
-        "another",
-        "approx",
-        "approximately",
-        "around",
-        "at",
-        "auf",
-        "automatically",
-        "be",
-        "before",
-        "by",
-        "ca",
-        "circa",
-        "das",
-        "date",
-        "de",
-        "dem",
-        "den",
-        "der",
-        "dia",
-        "die",
-        "do",
-        "du",
-        "e",
-        "el",
-        "em",
-        "en",
-        "estimated",
-        "expected",
-        "for",
-        "from",
-        "full",
-        "fully",
-        "il",
-        "is",
-        "its",
-        "just",
-        "la",
-        "le",
-        "least",
-        "les",
-        "limit",
-        "limits",
-        "next",
-        "no",
-        "o",
-        "of",
-        "ore",
-        "per",
-        "quota",
-        "roughly",
-        "s",
-        "scheduled",
-        "session",
-        "starting",
-        "su",
-        "the",
-        "then",
-        "time",
-        "timestamp",
-        "to",
-        "today",
-        "until",
-        "usage",
-        "use",
-        "using",
-        "utc",
-        "vers",
-        "weekly",
-        "will",
-        "window",
-        "your",
-        "将",
-        "于",
-        "在",
-        "后",
-        "後",
-        "会",
-        "に",
-        "에",
-        "内",
-        "。",
-        "~",
-        "≈",
-        "·",
-        "∙",
-        "→",
-        ":",
-        "=",
-        "\"",
-        "'",
-        "(",
-        "[",
-        "{",
-        ",",
-        "-",
-        "_",
-        "*",
-        "`",
-        ">",
-        "|",
-        "@",
-    ];
-    token.is_any(WORDS)
+    SMALL.split(' ').any(|word| token.is(word)) || token.is_any(SIGNS)
 }
+
+/// Words of no meaning of their own here, in the languages that the tools speak.
+const SMALL: &str = "a ab about afterwards al am another approx approximately around at auf automatically be before billing by ca circa \
+    cycle das date de dem den der dia die do du e el em en ends estimated expected for from full fully il is its just la \
+    le least les less limit limits monthly next no o of ore per period quota roughly s scheduled session starting su than \
+    the then time timestamp to today until usage use using utc vers weekly when will window your 将 于 在 后 後 会 に 에 内";
+
+const SIGNS: &[&str] = &[
+    "。", "│", "┃", "•", "~", "≈", "·", "∙", "→", ":", "=", "\"", "'", "(", "[", "{", ",", "-", "_", "*", "`", ">",
+    "|", "@",
+];

@@ -160,8 +160,8 @@ fn likely(word: &str) -> Option<TimeZone> {
         "aest" => 10,
         "aedt" => 11,
         "ist" => return Offset::from_seconds(19_800).ok().map(TimeZone::fixed),
-        "pt" => return in_database("America/Los_Angeles"),
-        "et" => return in_database("America/New_York"),
+        "pt" | "pacific" => return in_database("America/Los_Angeles"),
+        "eastern" => return in_database("America/New_York"),
         _ => return None,
     };
     Offset::from_hours(hours).ok().map(TimeZone::fixed)
