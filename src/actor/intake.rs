@@ -23,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::domain::{
     Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, Stamp, Steady,
-    SubscriptionName, TurnId, Wall, Window,
+    SubscriptionName, Trust, TurnId, Wall, Window,
 };
 use crate::machine::agent::{Command, Reply, Ticket};
 use crate::machine::turns::TurnRequest;
@@ -39,6 +39,9 @@ pub const TURNS_MAX: usize = 16_384;
 
 /// Requests about turns that the actor takes in one go, at most.
 const TURNS_TAKEN: usize = 512;
+
+/// Hints of one sort that wait for the actor, at most.
+const HINTS_MAX: usize = 8;
 
 /// Answers that are kept for repeats, at most.
 const SETTLED_MAX: usize = 16;
@@ -101,6 +104,10 @@ struct Key {
     /// To the minute: a relative reset is never twice the same to the millisecond.
     reset_minute: Option<i64>,
     reporter: Reporter,
+    /// How far it is believed: a line of text and what bears it out are two things.
+    weight: (Trust, bool),
+    /// Whether somebody told it, or it was read: what is told in two ways is two signs.
+    was_told: bool,
 }
 
 impl Key {
@@ -115,6 +122,8 @@ impl Key {
             window: report.window,
             reset_minute: report.reset_at.map(|at| at.0.div_euclid(60_000)),
             reporter: report.reporter,
+            weight: (report.trust, report.is_hearsay),
+            was_told: report.was_told(),
         }
     }
 }
@@ -174,6 +183,10 @@ pub struct Hints {
     pub lifted: Option<SubscriptionName>,
     /// Until when this subscription, if the agent runs on it, cannot serve it.
     pub shunned: Option<(SubscriptionName, Option<Wall>)>,
+    /// Lives of it that have ended: when, and whether they were killed.
+    pub ended: Vec<(Wall, bool)>,
+    /// What another agent says of a subscription as this one does.
+    pub agreed: Vec<(SubscriptionName, FailureKind)>,
 }
 
 /// What the actor takes away in one go.
@@ -262,6 +275,13 @@ impl Ids {
         self.known.remove(&hash);
         self.newest_last.retain(|(known, _)| *known != hash);
     }
+}
+
+/// Of several hints of one sort each is kept once, and so many of the newest.
+fn merge<T: PartialEq>(known: &mut Vec<T>, new: Vec<T>) {
+    known.retain(|old| !new.contains(old));
+    known.extend(new);
+    known.drain(..known.len().saturating_sub(HINTS_MAX));
 }
 
 impl Intake {
@@ -364,6 +384,8 @@ impl Intake {
         self.hints.reconfigured |= hint.reconfigured;
         self.hints.lifted = hint.lifted.or(self.hints.lifted.take());
         self.hints.shunned = hint.shunned.or(self.hints.shunned.take());
+        merge(&mut self.hints.ended, hint.ended);
+        merge(&mut self.hints.agreed, hint.agreed);
         self.wake()
     }
 

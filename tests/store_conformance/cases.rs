@@ -255,6 +255,7 @@ pub(crate) async fn deferred_failures_wait_until_they_are_judged(rig: &Rig) {
         .unwrap();
     let expected = |failure: &FailureRecord, stamp: Stamp| Deferred {
         failure: failure.id.clone(),
+        at: failure.at,
         report: Report {
             id: failure.report.clone().map(|(id, _)| id),
             kind: failure.kind,
@@ -264,7 +265,8 @@ pub(crate) async fn deferred_failures_wait_until_they_are_judged(rig: &Rig) {
             model: failure.model.clone(),
             window: failure.window,
             reset_at: failure.reset_at,
-            trust: Trust::Structured,
+            trust: if failure.outcome == Outcome::Uncorroborated { Trust::Text } else { Trust::Structured },
+            is_hearsay: false,
             observed_at: failure.observed_at,
             origin: Origin::Untold,
             read_to: None,
