@@ -162,10 +162,13 @@ fn about_turns(rig: &Rig) -> Vec<(&'static str, Event)> {
         ("a cannot serve", shunned("a", Some(START.wall.plus(60 * MINUTE)))),
         ("a can serve", shunned("a", None)),
         ("b cannot serve", shunned("b", Some(START.wall.plus(60 * MINUTE)))),
-        ("text", reported(rig, text(limit()))),
-        ("text of generation 1", reported(rig, text(in_generation(1)))),
+        ("text", reported(rig, text(report(FailureKind::RateLimit)))),
+        (
+            "text of generation 1",
+            reported(rig, Report { generation: Some(Generation(1)), ..text(report(FailureKind::RateLimit)) }),
+        ),
         ("text about turn 1", reported(rig, text(of_turn(TurnId { agent: "worker".into(), number: 1 })))),
-        ("text that is repeated", reported(rig, Report { is_hearsay: true, ..text(limit()) })),
+        ("text that is repeated", reported(rig, Report { is_hearsay: true, ..text(report(FailureKind::RateLimit)) })),
         (
             "not understood, about turn 1",
             reported(
