@@ -317,3 +317,37 @@ fn invalid(member: &str) -> Refusal {
     let form = REPORT.iter().find(|(name, _)| *name == member).map_or("valid", |(_, form)| form);
     Refusal::member(member, format!("`{member}` must be {form}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_an_agents_own_is_text_unless_its_process_has_ended_and_everybody_else_has_seen_the_failure() {
+        let said = |trust| classify::Verdict {
+            kind: FailureKind::RateLimit,
+            window: Window::Unknown,
+            model: None,
+            reset_at: None,
+            trust,
+            is_hearsay: false,
+            rule: "text.limit".into(),
+            reason: "a limit".to_owned(),
+        };
+        let (text, record) = (said(Trust::Text), said(Trust::Structured));
+        let (own, main, limit) = (Reporter::Agent, Reporter::Trusted, Some(FailureKind::RateLimit));
+        let (with, off) = (TextPolicy::Corroborated, TextPolicy::Off);
+        for (given, found, at_most, exit_code, policy, expected) in [
+            (None, Some(&text), own, None, with, Trust::Text),
+            (None, Some(&text), own, Some(1), with, Trust::Structured),
+            (None, Some(&text), own, Some(1), off, Trust::Text),
+            (None, Some(&text), main, None, off, Trust::Structured),
+            (None, Some(&record), own, None, off, Trust::Structured),
+            (limit, Some(&text), own, None, off, Trust::Structured),
+            (limit, None, own, None, with, Trust::Structured),
+        ] {
+            let case = format!("{given:?} {found:?} {at_most} {exit_code:?} {policy}");
+            assert_eq!(trust(given, found, at_most, exit_code, policy), expected, "{case}");
+        }
+    }
+}
