@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `die` | `Ended`, with the exit code; out of memory, or told to end, if that was said of this container since its start |
 //! | `health_status: healthy`, `health_status: unhealthy` | `Health` |
+//! | `kill` | nothing, but the end after it is told as one that was asked for |
 //! | any other | `Changed` |
 //!
 //! After a new connection the last seconds are told again; an end or a verdict that was told already is then a change
@@ -48,9 +49,6 @@ impl News {
             Some("oom") => {
                 self.out_of_memory.insert(agent.clone(), id);
             }
-            Some("kill") if asks_to_end(event) => {
-                self.told_to_end.insert(agent.clone(), id);
-            }
             Some("start") => {
                 self.out_of_memory.remove(&agent);
                 self.told_to_end.remove(&agent);
@@ -60,6 +58,16 @@ impl News {
             _ => {}
         }
         RuntimeEvent::Changed(agent)
+    }
+
+    /// Whether it tells of a signal: nothing has changed by that, but an end after it is none that comes by itself.
+    pub(super) fn is_a_signal(&mut self, agent: &AgentName, event: &EventMessage) -> bool {
+        let is_signal = event.action.as_deref().map(str::trim) == Some("kill");
+        if is_signal && asks_to_end(event) {
+            let id = event.actor.as_ref().and_then(|actor| actor.id.clone()).unwrap_or_default();
+            self.told_to_end.insert(agent.clone(), id);
+        }
+        is_signal
     }
 
     fn health(&mut self, agent: AgentName, is_healthy: bool) -> RuntimeEvent {
@@ -155,14 +163,15 @@ mod tests {
         let mut news = News::default();
         let kill = |signal: &str, id| event("kill", id, &format!(r#""signal":"{signal}""#), 0);
         assert!(!was_told(&mut news, 1_000_000));
-        news.of(one(), &kill("15", "c1"));
+        assert!(news.is_a_signal(&one(), &kill("15", "c1")));
+        assert!(!news.is_a_signal(&one(), &event("start", "c0", "", 0)));
         assert!(was_told(&mut news, 2_000_000));
         assert!(!was_told(&mut news, 3_000_000), "it was about the life before");
         for harmless in [kill("1", "c1"), kill("SIGHUP", "c1"), kill("15", "c0")] {
-            news.of(one(), &harmless);
+            assert!(news.is_a_signal(&one(), &harmless));
         }
         assert!(!was_told(&mut news, 4_000_000), "one signal was no end, the other for another container");
-        news.of(one(), &kill("15", "c1"));
+        assert!(news.is_a_signal(&one(), &kill("15", "c1")));
         news.of(one(), &event("start", "c1", "", 0));
         assert!(!was_told(&mut news, 5_000_000));
     }
