@@ -516,3 +516,112 @@ proptest! {
         let _ = rig.picked(Pick::To("b".into()));
     }
 }
+
+/// What may happen to an agent that others report about as well.
+#[derive(Debug, Clone)]
+enum Acts {
+    Line(Report),
+    Ends(bool),
+    TurnFails,
+    AnotherSays(FailureKind),
+    Passes(u64),
+    PoolPicks(&'static str),
+    SwitchCompletes,
+    SwitchIsCalledOff,
+    IsKilled,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Acts>> {
+    let kinds = || prop::sample::select(vec![FailureKind::RateLimit, FailureKind::Auth, FailureKind::Unknown]);
+    let line = (kinds(), any::<bool>(), any::<bool>(), any::<bool>(), prop::option::of(1_u64..4)).prop_map(
+        |(kind, is_text, is_told, has_life, generation)| {
+            let of = if is_told { told() } else { limit() };
+            let trust = if is_text { Trust::Text } else { Trust::Structured };
+            let origin = if has_life { Origin::Life(life(1)) } else { Origin::Untold };
+            Acts::Line(Report { kind, trust, origin, generation: generation.map(Generation), ..of })
+        },
+    );
+    let one = prop_oneof![
+        6 => line,
+        2 => any::<bool>().prop_map(Acts::Ends),
+        1 => Just(Acts::TurnFails),
+        1 => kinds().prop_map(Acts::AnotherSays),
+        2 => (0_u64..90).prop_map(Acts::Passes),
+        3 => prop::sample::select(vec!["b", "c"]).prop_map(Acts::PoolPicks),
+        3 => Just(Acts::SwitchCompletes),
+        1 => Just(Acts::SwitchIsCalledOff),
+        1 => Just(Acts::IsKilled),
+    ];
+    prop::collection::vec(one, 0..60)
+}
+
+impl Acts {
+    fn happen_to(&self, rig: &mut Rig) {
+        let is_selecting = matches!(rig.state.phase, Phase::Selecting(_));
+        match self {
+            Self::PoolPicks(to) if is_selecting => {
+                let is_there = rig.state.subscription().is_some_and(|on| on.as_str() == *to);
+                let _ = rig.pick(if is_there { "a" } else { to });
+            }
+            // Nothing else is folded while the pool is asked.
+            _ if is_selecting => {}
+            Self::Line(report) => {
+                if report.generation.is_none_or(|generation| generation <= rig.state.issued) {
+                    let _ = rig.report(report.clone());
+                }
+            }
+            Self::Ends(was_killed) => {
+                let _ = ends(rig, *was_killed);
+            }
+            Self::TurnFails => {
+                let begun = rig.begin(switchman::machine::agent::testing::wish("s", "ann"));
+                if let Some(turn) = begun.begun().first() {
+                    let _ = turn_fails(rig, turn.id.number);
+                }
+            }
+            Self::AnotherSays(kind) => {
+                let on = rig.state.subscription().map_or("a".to_owned(), ToString::to_string);
+                let _ = another_says(rig, &on, *kind);
+            }
+            Self::Passes(seconds) => {
+                let _ = rig.tick_after(Duration::from_secs(*seconds));
+            }
+            Self::SwitchCompletes => {
+                let to = rig.state.phase.intent().map(|intent| intent.to.to_string());
+                if let (Some(to), Phase::Draining(_)) = (to, &rig.state.phase) {
+                    let _ = rig.switch_completes(&to, 1);
+                }
+            }
+            Self::SwitchIsCalledOff => {
+                let _ = rig.operator(Command::CancelSwitch);
+            }
+            Self::IsKilled => {
+                let _ = rig.is_killed();
+            }
+            Self::PoolPicks(_) => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_what_waits_is_on_disk_as_it_is_in_memory(past in acts()) {
+        let mut rig = Rig::kept(policy()).found_on("a");
+        for act in &past {
+            act.happen_to(&mut rig);
+            let waits = |rig: &Rig| {
+                let waits = rig.state.deferred.iter();
+                waits.map(|one| (one.failure.number, one.outcome, one.stamp.clone(), one.report.trust)).collect::<Vec<_>>()
+            };
+            let record = rig.stored.as_ref().expect("it is kept").record.clone();
+            // The life that a held one was seen in is forgotten, and the generation that it is booked on kept.
+            let by_life = rig.state.deferred.iter().any(|one| matches!(one.stamp, switchman::domain::Stamp::Life(_)));
+            if !by_life {
+                prop_assert_eq!(waits(&rig), waits(&rig.restored(record)), "after {:?} in {:#?}", act, past);
+            }
+            prop_assert!(rig.state.claims().all(|claim| claim.report.trust == Trust::Text));
+        }
+    }
+}

@@ -16,10 +16,14 @@
 //! Invariants: never more than [`REPORTS_MAX`] reports, [`COMMANDS_MAX`] commands and [`TURNS_MAX`] requests queued; something to do implies a
 //! token that is posted or an actor that is at work.
 
+mod hints;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
+
+pub use hints::Hints;
 
 use crate::domain::{
     Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, Stamp, Steady,
@@ -39,9 +43,6 @@ pub const TURNS_MAX: usize = 16_384;
 
 /// Requests about turns that the actor takes in one go, at most.
 const TURNS_TAKEN: usize = 512;
-
-/// Hints of one sort that wait for the actor, at most.
-const HINTS_MAX: usize = 8;
 
 /// Answers that are kept for repeats, at most.
 const SETTLED_MAX: usize = 16;
@@ -170,25 +171,6 @@ pub struct Asked {
 /// The answer to a request about a turn, when it comes, and the ticket to withdraw it by.
 pub type Waited = (Ticket, oneshot::Receiver<Option<Reply>>);
 
-/// Hints that need no queue: each is at most once pending.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Hints {
-    /// The runtime noticed something.
-    pub runtime_changed: bool,
-    /// The pool has something new.
-    pub pool_changed: bool,
-    /// The policy is another one.
-    pub reconfigured: bool,
-    /// The cooldown of this subscription was lifted.
-    pub lifted: Option<SubscriptionName>,
-    /// Until when this subscription, if the agent runs on it, cannot serve it.
-    pub shunned: Option<(SubscriptionName, Option<Wall>)>,
-    /// Lives of it that have ended: when, and whether they were killed.
-    pub ended: Vec<(Wall, bool)>,
-    /// What another agent says of a subscription as this one does.
-    pub agreed: Vec<(SubscriptionName, FailureKind)>,
-}
-
 /// What the actor takes away in one go.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -275,13 +257,6 @@ impl Ids {
         self.known.remove(&hash);
         self.newest_last.retain(|(known, _)| *known != hash);
     }
-}
-
-/// Of several hints of one sort each is kept once, and so many of the newest.
-fn merge<T: PartialEq>(known: &mut Vec<T>, new: Vec<T>) {
-    known.retain(|old| !new.contains(old));
-    known.extend(new);
-    known.drain(..known.len().saturating_sub(HINTS_MAX));
 }
 
 impl Intake {
@@ -379,13 +354,7 @@ impl Intake {
 
     /// Takes a hint in. The flag says whether a wake token is to be cast.
     pub fn hint(&mut self, hint: Hints) -> bool {
-        self.hints.runtime_changed |= hint.runtime_changed;
-        self.hints.pool_changed |= hint.pool_changed;
-        self.hints.reconfigured |= hint.reconfigured;
-        self.hints.lifted = hint.lifted.or(self.hints.lifted.take());
-        self.hints.shunned = hint.shunned.or(self.hints.shunned.take());
-        merge(&mut self.hints.ended, hint.ended);
-        merge(&mut self.hints.agreed, hint.agreed);
+        self.hints.merge(hint);
         self.wake()
     }
 
