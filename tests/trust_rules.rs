@@ -520,7 +520,7 @@ proptest! {
 /// What may happen to an agent that others report about as well.
 #[derive(Debug, Clone)]
 enum Acts {
-    Line(Report),
+    Line(Box<Report>),
     Ends(bool),
     TurnFails,
     AnotherSays(FailureKind),
@@ -538,7 +538,7 @@ fn acts() -> impl Strategy<Value = Vec<Acts>> {
             let of = if is_told { told() } else { limit() };
             let trust = if is_text { Trust::Text } else { Trust::Structured };
             let origin = if has_life { Origin::Life(life(1)) } else { Origin::Untold };
-            Acts::Line(Report { kind, trust, origin, generation: generation.map(Generation), ..of })
+            Acts::Line(Box::new(Report { kind, trust, origin, generation: generation.map(Generation), ..of }))
         },
     );
     let one = prop_oneof![
@@ -567,7 +567,7 @@ impl Acts {
             _ if is_selecting => {}
             Self::Line(report) => {
                 if report.generation.is_none_or(|generation| generation <= rig.state.issued) {
-                    let _ = rig.report(report.clone());
+                    let _ = rig.report((**report).clone());
                 }
             }
             Self::Ends(was_killed) => {

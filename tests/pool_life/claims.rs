@@ -77,7 +77,7 @@ fn a_claim_that_is_over_bears_nothing_out() {
     story.pass(WINDOW);
     story.claims("x", 1, "a", LIMIT);
     assert_eq!(story.agreed(), [], "two minutes are too long");
-    story.pass(WINDOW - SECOND);
+    story.pass(WINDOW.saturating_sub(SECOND));
     story.claims("y", 1, "a", LIMIT);
     assert_eq!(story.agreed().len(), 2);
 }
@@ -101,7 +101,7 @@ fn what_another_agent_was_moved_for_bears_a_claim_out_as_long_as_it_cools() {
     story.cools(cooled(&story, "v", "a"));
     story.claims("w", 1, "a", FailureKind::Billing);
     assert_eq!(story.agreed(), [], "it says something else");
-    story.pass(HOUR - SECOND);
+    story.pass(HOUR.saturating_sub(SECOND));
     story.claims("w", 2, "a", LIMIT);
     assert_eq!(story.agreed(), [("w".to_owned(), "a".into(), LIMIT)]);
     story.pass(SECOND);
