@@ -8,6 +8,9 @@ mod binary;
 #[path = "cli/check.rs"]
 mod check;
 #[cfg(test)]
+#[path = "cli/classify.rs"]
+mod classify;
+#[cfg(test)]
 #[path = "cli/commands.rs"]
 mod commands;
 #[cfg(test)]

@@ -1,0 +1,213 @@
+//! `classify`: what lines of a log say, and what the daemon would have done about them.
+//!
+//! It asks no daemon and changes nothing. Lines come from files, directories or standard input, or with `--as-agent` also
+//! from the log that the engine keeps; they are read a block at a time and told in their order. What was found never makes
+//! a run fail; a file that cannot be read does, after the others were read.
+//!
+//! ```text
+//! sources.rs ──► blocks.rs ──► judging.rs ──┬──► telling.rs, summary.rs
+//! which files    whole lines   one verdict  └──► replaying.rs ──► crate::replay (pure)
+//! ```
+//!
+//! Tests: in each file; the binary in `tests/cli/classify.rs` and `tests/cli/replay.rs`.
+
+use std::path::{Path, PathBuf};
+
+mod blocks;
+mod judging;
+mod sources;
+mod summary;
+mod telling;
+
+use super::moments;
+use super::{Environment, Output, check};
+use crate::api::v1::time::Time;
+use crate::classify::{Classifier, Context, Zone};
+use crate::config::{Config, Switching};
+use crate::domain::{Tool, UnknownWord};
+use crate::error::Failure;
+use blocks::Blocks;
+use judging::Judge;
+use sources::{Source, Unreadable, sources};
+use summary::Summary;
+
+/// The config that is looked at if none is named; it need not be there.
+pub(super) const DEFAULT_CONFIG: &str = "/etc/switchman/config.toml";
+
+/// What is written at once.
+const PAGE_LEN: usize = 64 << 10;
+
+/// Options of `classify`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Files, or directories with files; `-`, or nothing, is standard input.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The tool whose output it is: only its rules count [default: those of every tool].
+    #[arg(long, value_parser = tool)]
+    tool: Option<Whose>,
+    /// When lines were written that do not say it (RFC 3339) [default: now].
+    #[arg(long, value_name = "TIME", value_parser = moments::time)]
+    at: Option<Time>,
+    /// The time zone of the container, such as Europe/Rome: that of clocks without one [default: UTC].
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    tz: Option<Zone>,
+    /// Lines begin with the time at which they were written, as after `docker logs -t`.
+    #[arg(long)]
+    timestamps: bool,
+    /// Only count.
+    #[arg(long)]
+    summary: bool,
+    /// Only lines that say that something failed.
+    #[arg(long, conflicts_with = "summary")]
+    only_failures: bool,
+}
+
+/// Whose rules count; `None` means everybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Whose(Option<Tool>);
+
+/// What speaks like a tool of the list, or is what stands behind several.
+const ALSO: &[(&str, Option<Tool>)] =
+    &[("litellm", Some(Tool::Aider)), ("anthropic-api", None), ("openai-api", None), ("any", None)];
+
+fn tool(text: &str) -> Result<Whose, UnknownWord> {
+    match ALSO.iter().find(|(word, _)| *word == text) {
+        Some((_, tool)) => Ok(Whose(*tool)),
+        None => text.parse().map(|tool| Whose(Some(tool))),
+    }
+}
+
+fn zone(name: &str) -> Result<Zone, String> {
+    Zone::named(name).ok_or_else(|| "is no time zone: write a name such as \"Europe/Rome\" or \"UTC\"".to_owned())
+}
+
+/// Reads, and tells what was read.
+pub(super) fn run(
+    arguments: &Arguments,
+    config: &Path,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let config = load(config, environment)?;
+    let mut judge = judge(arguments, config.as_ref(), environment);
+    let mut unreadable = Unreadable::default();
+    let sources = sources(&arguments.files, &mut unreadable);
+    let is_one = arguments.files.len() <= 1 && !arguments.files.iter().any(|path| path.is_dir());
+    let mut lines = Lines { arguments, output, page: String::new(), summary: Summary::default(), is_one };
+    for source in &sources {
+        if lines.output.is_closed() {
+            break;
+        }
+        lines.read(source, &mut judge, &mut unreadable)?;
+    }
+    lines.finish(&unreadable)?;
+    unreadable.conclude()
+}
+
+/// The config, if there is one: without it the rules that are built in hold.
+fn load(path: &Path, environment: &Environment) -> Result<Option<Config>, Failure> {
+    if path == Path::new(DEFAULT_CONFIG) && std::fs::File::open(path).is_err() {
+        return Ok(None);
+    }
+    match Config::load(path, &*environment.variables) {
+        Ok((config, _)) => Ok(Some(config)),
+        Err(problems) => Err(check::invalid(path, &problems)),
+    }
+}
+
+fn judge(arguments: &Arguments, config: Option<&Config>, environment: &Environment) -> Judge {
+    let at = arguments.at.map_or_else(|| environment.clock.now().wall, |time| time.0);
+    let mut context = Context::new(arguments.tool.and_then(|whose| whose.0), at);
+    if let Some(zone) = &arguments.tz {
+        context.zone = zone.clone();
+    }
+    let wait_out = config.map_or_else(|| Switching::default().wait_out, |config| config.switching.wait_out);
+    Judge { classifier: Classifier::default(), context, wait_out, has_stamps: arguments.timestamps }
+}
+
+/// Lines on their way to whoever reads the output.
+struct Lines<'a> {
+    arguments: &'a Arguments,
+    output: &'a mut Output,
+    /// What is not written yet.
+    page: String,
+    summary: Summary,
+    /// Whether it goes without saying which file a line stands in.
+    is_one: bool,
+}
+
+impl Lines<'_> {
+    fn read(&mut self, source: &Source, judge: &mut Judge, unreadable: &mut Unreadable) -> Result<(), Failure> {
+        let mut blocks = match source.open() {
+            Ok(opened) => Blocks::new(opened),
+            Err(error) => {
+                unreadable.add(&source.name, &error);
+                return Ok(());
+            }
+        };
+        self.summary.begin_file();
+        let mut number = 0;
+        loop {
+            match blocks.next() {
+                Ok(Some(block)) => number = self.tell(&source.name, block, number, judge)?,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    unreadable.add(&source.name, &error);
+                    return Ok(());
+                }
+            }
+            // What came out of a pipe is told before more is waited for.
+            self.write()?;
+            if self.output.is_closed() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells the lines of a block, of which the first is the next one after `number`; gives the number of the last.
+    fn tell(&mut self, file: &str, block: &[u8], number: u64, judge: &mut Judge) -> Result<u64, Failure> {
+        let file = (!self.is_one).then_some(file);
+        let mut number = number;
+        for line in blocks::lines(block) {
+            number += 1;
+            let judged = judge.line(line);
+            self.summary.count(&judged);
+            if self.arguments.summary || (self.arguments.only_failures && judged.failure.is_none()) {
+                continue;
+            }
+            if self.output.is_json() {
+                telling::object(&mut self.page, file, number, &judged);
+            } else {
+                telling::text(&mut self.page, file, number, line, &judged);
+            }
+            if self.page.len() >= PAGE_LEN {
+                self.write()?;
+            }
+        }
+        Ok(number)
+    }
+
+    fn write(&mut self) -> Result<(), Failure> {
+        if !self.page.is_empty() {
+            self.output.text(&self.page)?;
+            self.page.clear();
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, unreadable: &Unreadable) -> Result<(), Failure> {
+        if !self.output.is_json() {
+            let text = self.summary.text(self.output.look());
+            let is_first = self.arguments.summary || !self.summary.says_something(self.arguments.only_failures);
+            let gap = if is_first { "" } else { "\n" };
+            return self.output.text(&format!("{gap}{text}"));
+        }
+        if self.arguments.summary {
+            let mut document = self.summary.document();
+            document.insert("unreadable".to_owned(), unreadable.document());
+            return self.output.document(&document);
+        }
+        Ok(())
+    }
+}
