@@ -23,6 +23,9 @@ mod ends;
 #[path = "cli/reading.rs"]
 mod reading;
 #[cfg(test)]
+#[path = "cli/replay.rs"]
+mod replay;
+#[cfg(test)]
 #[path = "cli/script.rs"]
 mod script;
 #[cfg(test)]

@@ -13,22 +13,28 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
+
 mod blocks;
 mod judging;
+mod replaying;
 mod sources;
+mod story;
 mod summary;
 mod telling;
 
-use super::moments;
+use super::moments::{self, Since};
 use super::{Environment, Output, check};
 use crate::api::v1::time::Time;
 use crate::classify::{Classifier, Context, Zone};
 use crate::config::{Config, Switching};
 use crate::domain::{Tool, UnknownWord};
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use blocks::Blocks;
 use judging::Judge;
+use replaying::Reading;
 use sources::{Source, Unreadable, sources};
+use story::Story;
 use summary::Summary;
 
 /// The config that is looked at if none is named; it need not be there.
@@ -61,6 +67,17 @@ pub(super) struct Arguments {
     /// Only lines that say that something failed.
     #[arg(long, conflicts_with = "summary")]
     only_failures: bool,
+    /// Show what would have been done about it, as if this agent had written it. Without FILE the log of its container is
+    /// read off the engine.
+    #[arg(long, value_name = "AGENT", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(conflicts_with_all = ["summary", "only_failures"])]
+    as_agent: Option<String>,
+    /// The subscription it ran on at first [default: its first one].
+    #[arg(long, value_name = "SUBSCRIPTION", requires = "as_agent", value_parser = NonEmptyStringValueParser::new())]
+    on: Option<String>,
+    /// Only what was written since then: an RFC 3339 time, or how long ago ("2h").
+    #[arg(long, value_name = "TIME", requires = "as_agent", value_parser = moments::since)]
+    since: Option<Since>,
 }
 
 /// Whose rules count; `None` means everybody's.
@@ -89,6 +106,9 @@ pub(super) fn run(
     environment: &Environment,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    if let Some(agent) = &arguments.as_agent {
+        return replay(arguments, agent, config, environment, output);
+    }
     let config = load(config, environment)?;
     let mut judge = judge(arguments, config.as_ref(), environment);
     let mut unreadable = Unreadable::default();
@@ -124,6 +144,43 @@ fn judge(arguments: &Arguments, config: Option<&Config>, environment: &Environme
     }
     let wait_out = config.map_or_else(|| Switching::default().wait_out, |config| config.switching.wait_out);
     Judge { classifier: Classifier::default(), context, wait_out, has_stamps: arguments.timestamps }
+}
+
+/// Replays, and tells how that went.
+fn replay(
+    arguments: &Arguments,
+    agent: &str,
+    path: &Path,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let (config, _) =
+        Config::load(path, &*environment.variables).map_err(|problems| check::invalid(path, &problems))?;
+    let subject = replaying::subject(&config, agent, arguments.on.as_deref(), environment)?;
+    let mut judge = judge(arguments, Some(&config), environment);
+    judge.context.tool = arguments.tool.map_or(Some(subject.tool), |whose| whose.0);
+    let since = arguments.since.map(|since| since.wall(environment.clock.now().wall));
+    let on = subject.setting.on.clone();
+    let mut reading = Reading::new(subject.setting, judge, since);
+    let mut unreadable = Unreadable::default();
+    if arguments.files.is_empty() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|err| Failure::new(Exit::Failed, "no_runtime", format!("cannot begin: {err}")))?;
+        runtime.block_on(reading.read_engine(&config, subject.container, environment))?;
+    }
+    let files = if arguments.files.is_empty() { Vec::new() } else { sources(&arguments.files, &mut unreadable) };
+    for source in &files {
+        reading.read(source, &mut unreadable);
+    }
+    let (rest, replay) = reading.finish();
+    let story = Story { agent, on: &on, reading: &reading, replay: &replay, rest: &rest };
+    if output.is_json() {
+        output.document(&story.document())?;
+    } else {
+        output.text(&story.text(output.look()))?;
+    }
+    unreadable.conclude()
 }
 
 /// Lines on their way to whoever reads the output.

@@ -88,6 +88,8 @@ impl What {
     }
 
     pub(super) fn reported(told: &Told, answer: &Answer, is_known: bool) -> Self {
+        // Where the answer has no reason of its own it gives back the classifier's.
+        let own = format!("{}: {}", told.verdict.rule, told.verdict.reason);
         Self::Reported {
             line: told.line,
             last_line: told.line,
@@ -96,7 +98,7 @@ impl What {
             outcome: Some(answer.outcome),
             subscription: answer.subscription.clone(),
             is_known,
-            reason: answer.reason.clone(),
+            reason: answer.reason.clone().filter(|reason| *reason != own),
         }
     }
 

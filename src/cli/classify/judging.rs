@@ -34,6 +34,8 @@ pub(super) struct Judge {
 pub(super) struct Judged {
     /// When it was written, as far as that is known.
     pub(super) at: Wall,
+    /// Whether the line says so itself.
+    pub(super) has_own_time: bool,
     /// That something failed.
     pub(super) failure: Option<Verdict>,
     /// Whether that would move an agent that needs the model, once it is believed as far as is asked for.
@@ -50,15 +52,14 @@ impl Judge {
         self.context.at = stamp.unwrap_or(at);
         let mut said = self.classifier.line(text, &self.context);
         // A record's own time is looked for only where it makes a difference: almost no line says anything.
-        if stamp.is_none()
-            && said.failure.is_some()
-            && let Some(own) = own_time(text)
-        {
+        let own = if stamp.is_none() && said.failure.is_some() { own_time(text) } else { None };
+        if let Some(own) = own {
             self.context.at = own;
             said = self.classifier.line(text, &self.context);
         }
         let judged = Judged {
             at: self.context.at,
+            has_own_time: stamp.or(own).is_some(),
             switches: said.failure.as_ref().is_some_and(|verdict| self.switches(verdict)),
             failure: said.failure,
             unclassified: said.unclassified,
@@ -88,7 +89,7 @@ pub(super) fn split_stamp(line: &[u8]) -> (Option<Wall>, &[u8]) {
 }
 
 /// When a record says that it was written: its own `timestamp`.
-fn own_time(text: &[u8]) -> Option<Wall> {
+pub(super) fn own_time(text: &[u8]) -> Option<Wall> {
     if !text.trim_ascii_start().starts_with(b"{") {
         return None;
     }

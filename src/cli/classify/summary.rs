@@ -121,13 +121,13 @@ impl Summary {
         let lines = |count: u64| if count == 1 { "1 line".to_owned() } else { format!("{count} lines") };
         let of = if self.files > 1 { format!(" of {} files", self.files) } else { String::new() };
         let mut text = format!(
-            "{}{of}: {} say that something failed, {} would move an agent",
+            "{}{of}, {} of them about a failure, {} that would move an agent",
             lines(self.lines),
             self.failures,
             self.switches
         );
         if self.unclassified > 0 {
-            text.push_str(&format!(", {} look like a limit that no rule knows", self.unclassified));
+            text.push_str(&format!(", {} like a limit that no rule knows", self.unclassified));
         }
         text.push('\n');
         if !self.found.is_empty() {
@@ -180,7 +180,7 @@ mod tests {
         let mut summary = Summary::default();
         for number in 0..SHAPES_MAX + 10 {
             let unclassified = Some(Shape(format!("shape {number}")));
-            summary.count(&Judged { at: Wall(0), failure: None, switches: false, unclassified });
+            summary.count(&Judged { at: Wall(0), has_own_time: false, failure: None, switches: false, unclassified });
         }
         summary.skip(5);
         let document = summary.document();

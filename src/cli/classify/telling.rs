@@ -13,6 +13,7 @@ use super::summary::scope;
 use crate::api::v1::time::Time;
 use crate::classify::Verdict;
 use crate::cli::moments::calendar;
+use crate::domain::Trust;
 use crate::telemetry::escape::Escaped;
 
 /// So much of a line is shown to people, in bytes.
@@ -85,7 +86,9 @@ pub(super) fn what(verdict: &Verdict) -> String {
 
 /// What comes of it, in words.
 fn coming(verdict: &Verdict, switches: bool) -> &'static str {
-    if switches {
+    if switches && verdict.trust == Trust::Text {
+        "would move the agent, once something else agrees"
+    } else if switches {
         "would move the agent"
     } else if verdict.is_hearsay {
         "moves nobody: the line only repeats it"
