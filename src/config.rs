@@ -261,7 +261,7 @@ fn read(mut top: Section<'_>, text: &str, env: &dyn Fn(&str) -> Option<String>) 
         .map(|section| agent::read(section, defaults.as_ref(), with))
         .collect();
     let notify = top.sections("notify", notify::LATER).into_iter().map(|section| notify::read(section, with)).collect();
-    let rules = rules::read(top.sections("rule", &[]), &rules::built_in(), findings);
+    let rules = rules::read(top.sections("rule", &[]), findings);
     top.finish(false);
 
     let (patterns, agents): (Vec<_>, Vec<_>) = agents.into_iter().partition(agent::Draft::is_pattern);

@@ -143,7 +143,12 @@ fn judge(arguments: &Arguments, config: Option<&Config>, environment: &Environme
         context.zone = zone.clone();
     }
     let wait_out = config.map_or_else(|| Switching::default().wait_out, |config| config.switching.wait_out);
-    Judge { classifier: Classifier::default(), context, wait_out, has_stamps: arguments.timestamps }
+    Judge {
+        classifier: config.map_or_else(Classifier::default, Config::classifier),
+        context,
+        wait_out,
+        has_stamps: arguments.timestamps,
+    }
 }
 
 /// Replays, and tells how that went.
@@ -225,24 +230,47 @@ impl Lines<'_> {
     /// Tells the lines of a block, of which the first is the next one after `number`; gives the number of the last.
     fn tell(&mut self, file: &str, block: &[u8], number: u64, judge: &mut Judge) -> Result<u64, Failure> {
         let file = (!self.is_one).then_some(file);
+        if self.output.is_json() && !self.arguments.summary && !self.arguments.only_failures {
+            return self.tell_all(file, block, number, judge);
+        }
+        // Nobody asks about the others: they are passed over without being looked at one by one.
+        let (mut number, mut from) = (number, 0);
+        while let Some(likely) = judge.next_likely_line(block, from) {
+            let skipped = blocks::count(&block[from..likely.start]);
+            self.summary.skip(skipped);
+            number += skipped;
+            for line in blocks::lines(&block[likely.clone()]) {
+                number += 1;
+                self.tell_line(file, number, line, judge)?;
+            }
+            from = (likely.end + 1).min(block.len());
+        }
+        let skipped = blocks::count(&block[from..]);
+        self.summary.skip(skipped);
+        Ok(number + skipped)
+    }
+
+    fn tell_all(&mut self, file: Option<&str>, block: &[u8], number: u64, judge: &mut Judge) -> Result<u64, Failure> {
         let mut number = number;
         for line in blocks::lines(block) {
             number += 1;
-            let judged = judge.line(line);
-            self.summary.count(&judged);
-            if self.arguments.summary || (self.arguments.only_failures && judged.failure.is_none()) {
-                continue;
-            }
-            if self.output.is_json() {
-                telling::object(&mut self.page, file, number, &judged);
-            } else {
-                telling::text(&mut self.page, file, number, line, &judged);
-            }
-            if self.page.len() >= PAGE_LEN {
-                self.write()?;
-            }
+            self.tell_line(file, number, line, judge)?;
         }
         Ok(number)
+    }
+
+    fn tell_line(&mut self, file: Option<&str>, number: u64, line: &[u8], judge: &mut Judge) -> Result<(), Failure> {
+        let judged = judge.line(line);
+        self.summary.count(&judged);
+        if self.arguments.summary || (self.arguments.only_failures && judged.failure.is_none()) {
+            return Ok(());
+        }
+        if self.output.is_json() {
+            telling::object(&mut self.page, file, number, &judged);
+        } else {
+            telling::text(&mut self.page, file, number, line, &judged);
+        }
+        if self.page.len() >= PAGE_LEN { self.write() } else { Ok(()) }
     }
 
     fn write(&mut self) -> Result<(), Failure> {

@@ -8,11 +8,13 @@
 use super::keys;
 use super::problem::Findings;
 use super::reader::{Field, Placed, Section, read_word};
+use crate::classify::Classifier;
 use crate::domain::Tool;
 
 mod condition;
 mod meaning;
 mod pattern;
+mod recognised;
 
 pub use condition::{Condition, Value, When};
 pub use meaning::{Meaning, ResetFrom, Unit};
@@ -56,13 +58,13 @@ pub struct Find {
     pub means: Option<Meaning>,
 }
 
-/// The names of the rules that the program brings.
-pub(super) fn built_in() -> Vec<&'static str> {
-    vec!["claude-code.rate_limit_event", "claude-code.error_record", "codex.usage_limit"]
-}
-
-/// All rules of a config. `built_in` are the names of those that the program brings.
-pub(super) fn read(sections: Vec<Section<'_>>, built_in: &[&str], findings: &Findings) -> Vec<Rule> {
+/// All rules of a config.
+pub(super) fn read(sections: Vec<Section<'_>>, findings: &Findings) -> Vec<Rule> {
+    if sections.is_empty() {
+        return Vec::new();
+    }
+    let rules = Classifier::built_in();
+    let built_in: Vec<_> = rules.iter().map(|rule| rule.id.as_str()).collect();
     if let Some(one_too_many) = sections.get(RULES_MAX) {
         let what = format!("there are {} rules, and at most {RULES_MAX} are possible", sections.len());
         findings.error(&one_too_many.at, what, "put alternatives into one regular expression: \"(one|other)\"");
@@ -70,7 +72,7 @@ pub(super) fn read(sections: Vec<Section<'_>>, built_in: &[&str], findings: &Fin
     let mut rules: Vec<Placed<Rule>> = Vec::new();
     for section in sections.into_iter().take(RULES_MAX) {
         let at = section.key_at("id");
-        let Some(rule) = read_one(section, built_in) else { continue };
+        let Some(rule) = read_one(section, &built_in) else { continue };
         if rules.iter().any(|other| other.value.id == rule.id) {
             let what = format!("there are two rules with the id \"{}\"", rule.id);
             findings.error(&at, what, "give each an id of its own");

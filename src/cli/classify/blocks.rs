@@ -97,6 +97,13 @@ pub(super) fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// How many lines there are in a part of a block that begins with a line.
+pub(super) fn count(part: &[u8]) -> u64 {
+    let ends = memchr::memchr_iter(b'\n', part).count();
+    let is_open = part.last().is_some_and(|last| *last != b'\n');
+    (ends + usize::from(is_open)) as u64
+}
+
 /// A line without the carriage return that a terminal puts before the end.
 fn bare(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
@@ -174,6 +181,7 @@ mod tests {
             let expected: Vec<_> = if text.is_empty() { Vec::new() } else {
                 whole.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).as_bytes().to_vec()).collect()
             };
+            prop_assert_eq!(count(text.as_bytes()), expected.len() as u64);
             prop_assert_eq!(all(text.as_bytes(), drip), expected);
         }
     }

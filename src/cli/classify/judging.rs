@@ -5,6 +5,7 @@
 //!
 //! Tests: below, `tests/cli/classify.rs`.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -66,6 +67,11 @@ impl Judge {
         };
         self.context.at = at;
         judged
+    }
+
+    /// The place of the first line of a block, from `from` on, that may say anything at all.
+    pub(super) fn next_likely_line(&self, block: &[u8], from: usize) -> Option<Range<usize>> {
+        self.classifier.next_likely_line(block, from)
     }
 
     fn switches(&self, verdict: &Verdict) -> bool {

@@ -30,7 +30,7 @@ impl When {
             Self::Line(pattern) | Self::Http { says: Some(pattern), .. } => pattern,
             Self::Http { says: None, .. } | Self::Json(_) => return Vec::new(),
         };
-        pattern.regex().capture_names().flatten().collect()
+        pattern.made().groups().collect()
     }
 }
 
@@ -48,7 +48,7 @@ pub struct Condition {
 pub enum Value {
     /// Exactly this.
     Exactly(serde_json::Value),
-    /// A string all of which this expression describes.
+    /// A text all of which this expression describes.
     Matches(Pattern),
 }
 

@@ -44,8 +44,6 @@ words! {
         Epoch = "epoch",
         /// Seconds from when it was said.
         Seconds = "seconds",
-        /// Milliseconds from when it was said.
-        Milliseconds = "milliseconds",
     }
 }
 

@@ -1,21 +1,17 @@
 //! Regular expressions of the user's: checked where they stand, and bounded.
 
-use regex::{Regex, RegexBuilder};
-
+use crate::classify::pattern;
 use crate::config::problem::Findings;
 use crate::config::reader::Placed;
 
 /// The longest that is taken, in bytes.
 const LEN_MAX: usize = 4 << 10;
 
-/// The most memory that one may need.
-const SIZE_MAX: usize = 1 << 20;
-
 /// A regular expression of the user's.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
-    regex: Regex,
+    made: pattern::Pattern,
 }
 
 impl Pattern {
@@ -27,14 +23,14 @@ impl Pattern {
 
     /// As it is searched for: anchored at both ends where it is to describe all of a text.
     #[must_use]
-    pub fn regex(&self) -> &Regex {
-        &self.regex
+    pub fn made(&self) -> &pattern::Pattern {
+        &self.made
     }
 }
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        (&self.text, self.regex.as_str()) == (&other.text, other.regex.as_str())
+        self.text == other.text
     }
 }
 
@@ -65,14 +61,12 @@ pub(super) fn checked(
         findings.error(&at, what, "make several rules of it");
         return None;
     }
-    // By itself first: so what is told of it is about the text as it stands there.
-    let bounded = |pattern: &str| RegexBuilder::new(pattern).size_limit(SIZE_MAX).build();
-    let built = bounded(&text).and_then(|part| match extent {
-        Extent::Part => Ok(part),
-        Extent::Whole => bounded(&format!("^(?:{text})$")),
-    });
-    match built {
-        Ok(regex) => Some(Pattern { text, regex }),
+    let made = match extent {
+        Extent::Part => pattern::Pattern::within(&text),
+        Extent::Whole => pattern::Pattern::whole(&text),
+    };
+    match made {
+        Ok(made) => Some(Pattern { text, made }),
         Err(error) => {
             let what = format!("`{key}` in {title} is not a regular expression: {}", why(&text, &error));
             let hint = match error {

@@ -59,7 +59,7 @@ fn a_line_is_described_as_a_whole_and_believed_as_text() {
     );
     let When::Line(line) = when else { panic!("no line") };
     assert!(
-        line.regex().is_match("quota gone, back at 3pm") && !line.regex().is_match("he said: quota gone, back at 3pm")
+        line.made().is_match("quota gone, back at 3pm") && !line.made().is_match("he said: quota gone, back at 3pm")
     );
     let meaning = meaning.unwrap();
     assert_eq!((meaning.trust, meaning.window), (Trust::Text, Window::Unknown));
@@ -75,7 +75,7 @@ fn an_answer_is_described_by_its_status_and_what_it_says() {
     );
     let When::Http { status, says: Some(says) } = when else { panic!("no answer") };
     assert_eq!(status, [429, 529]);
-    assert!(says.regex().is_match("over the fair use limit"), "anywhere in it");
+    assert!(says.made().is_match("over the fair use limit"), "anywhere in it");
     let meaning = meaning.unwrap();
     assert_eq!((meaning.window, meaning.reset), (Window::Model, Some(ResetFrom::Headers)));
 }
