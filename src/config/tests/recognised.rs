@@ -37,7 +37,7 @@ reset = { group = "when" }
     for other in
         ["> gw[12]: no budget, back in 2 hours", "gw[12]: no budget, back", "he said gw[1]: no budget, back at 3pm"]
     {
-        assert_eq!(kind(rules, other), None, "{other}");
+        assert!(!line(rules, other).failure.is_some_and(|verdict| verdict.moves()), "{other}");
     }
     let trusted = format!("{rules}trust = \"structured\"");
     assert_eq!(line(&trusted, "gw[12]: no budget, back at 3pm").failure.unwrap().trust, Trust::Structured);
