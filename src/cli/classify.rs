@@ -238,11 +238,8 @@ impl Lines<'_> {
         while let Some(likely) = judge.next_likely_line(block, from) {
             let skipped = blocks::count(&block[from..likely.start]);
             self.summary.skip(skipped);
-            number += skipped;
-            for line in blocks::lines(&block[likely.clone()]) {
-                number += 1;
-                self.tell_line(file, number, line, judge)?;
-            }
+            number += skipped + 1;
+            self.tell_line(file, number, blocks::shown(&block[likely.clone()]), judge)?;
             from = (likely.end + 1).min(block.len());
         }
         let skipped = blocks::count(&block[from..]);

@@ -118,7 +118,7 @@ fn read_one(mut section: Section<'_>, built_in: &[&str]) -> Option<Rule> {
 fn read_find(section: &mut Section<'_>) -> Option<Find> {
     let when = condition::read(section);
     let means = meaning::read(section, when.as_ref());
-    Some(Find { when: when?, means: means? })
+    Some(Find { when: when?, means: means.ok()? })
 }
 
 /// A name that is free, or that of the rule which is meant.

@@ -184,6 +184,22 @@ fn wrong_usage_is_told_with_what_is_known() {
 }
 
 #[test]
+fn the_rules_of_the_config_count_and_every_line_is_looked_at_for_them() {
+    let rules = "[[rule]]\nid = \"acme.line\"\nwhen = { line = 'gw: empty until (?<when>.+)' }\nkind = \"billing\"\n\
+                 reset = { group = \"when\" }\n\n[[rule]]\nid = \"claude-code.rate_limit_event\"\noff = true\n";
+    let log = format!("\n\r\n{}\n\ngw: empty until 2026-11-21T18:00:00Z\n\n", limit(RESET));
+    let logs = Logs::new(&[("config.toml", rules), ("log", &log)]);
+    let ran = logs.classify(&["--config", "config.toml", "--only-failures", "--json", "log"]);
+    let expected = json!({
+        "line": 5, "kind": "billing", "scope": "unknown", "reset_at": "2026-11-21T18:00:00.000Z", "trust": "text",
+        "rule": "acme.line", "switches": true
+    });
+    assert_eq!(objects(&ran), [expected]);
+    let document = logs.classify(&["--config", "config.toml", "--summary", "--json", "log"]).document();
+    assert_eq!((&document["lines"], &document["failures"]), (&json!(6), &json!(1)));
+}
+
+#[test]
 fn a_config_that_is_named_has_to_be_good() {
     let ran = run(&["classify", "--config", "/nowhere/config.toml"]);
     assert_eq!(ran.code, Some(78), "{}", ran.shown());

@@ -93,8 +93,13 @@ pub(super) fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
         let end = memchr::memchr(b'\n', rest);
         let line = &rest[..end.unwrap_or(rest.len())];
         rest = &rest[end.map_or(rest.len(), |end| end + 1)..];
-        Some(bare(&line[..line.len().min(LINE_MAX)]))
+        Some(shown(line))
     })
+}
+
+/// What is looked at of a line: without a carriage return, cut to [`LINE_MAX`].
+pub(super) fn shown(line: &[u8]) -> &[u8] {
+    bare(&line[..line.len().min(LINE_MAX)])
 }
 
 /// How many lines there are in a part of a block that begins with a line.

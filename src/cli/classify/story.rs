@@ -2,6 +2,8 @@
 //!
 //! Tests: `tests/cli/replay.rs`.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use super::replaying::Reading;
@@ -9,7 +11,7 @@ use super::telling::what;
 use crate::api::v1::time::Time;
 use crate::cli::moments::calendar;
 use crate::cli::table::{Look, Table};
-use crate::domain::{SubscriptionName, Wall};
+use crate::domain::{Outcome, SubscriptionName, Wall};
 use crate::replay::{Entry, RESTART_TAKES, Replay, Rest, What};
 
 /// What was replayed.
@@ -39,19 +41,21 @@ impl Story<'_> {
         }
         let subscription = rest.subscription.as_ref().map_or("nothing", SubscriptionName::as_str);
         let wakes = rest.wake_at.map(|at| format!(", and look again at {} UTC", calendar(at))).unwrap_or_default();
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\nswitches = {}, restarts = {}\n{agent} would be {} on {subscription}, generation {}{wakes}\n",
             replay.switches(),
             replay.restarts(),
             rest.phase,
             rest.generation.0
-        ));
+        );
         if replay.restarts() > 0 {
-            text.push_str(&format!(
+            let _ = writeln!(
+                text,
                 "A restart is taken to last {} s; a line after it is taken for the restarted agent's, unless it names the reset of a \
-                 limit that was left.\n",
+                 limit that was left.",
                 RESTART_TAKES.as_secs()
-            ));
+            );
         }
         text
     }
@@ -112,7 +116,7 @@ impl Story<'_> {
                 "at": at, "event": "reported", "last_line": self.reading.place(*last_line).1, "lines": lines,
                 "kind": verdict.kind.as_str(), "scope": verdict.window.as_str(),
                 "reset_at": verdict.reset_at.map(Time), "trust": verdict.trust.as_str(), "rule": verdict.rule.as_str(),
-                "outcome": outcome.map(|outcome| outcome.as_str()),
+                "outcome": outcome.map(Outcome::as_str),
                 "subscription": subscription.as_ref().map(SubscriptionName::as_str),
                 "is_known": is_known, "reason": reason,
             }),

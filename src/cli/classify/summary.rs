@@ -5,6 +5,7 @@
 //! Tests: below, `tests/cli/classify.rs`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
@@ -127,7 +128,7 @@ impl Summary {
             self.switches
         );
         if self.unclassified > 0 {
-            text.push_str(&format!(", {} like a limit that no rule knows", self.unclassified));
+            let _ = write!(text, ", {} like a limit that no rule knows", self.unclassified);
         }
         text.push('\n');
         if !self.found.is_empty() {

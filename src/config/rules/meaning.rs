@@ -49,8 +49,11 @@ words! {
 
 const RESET_EXAMPLE: &str = "{ json = \"error.resets_at\" }, { group = \"when\" } or \"headers\"";
 
-/// The keys that say what it means; `Some(None)` if it means nothing.
-pub(super) fn read(section: &mut Section<'_>, when: Option<&When>) -> Option<Option<Meaning>> {
+/// Something was wrong, and was told.
+pub(super) struct Flawed;
+
+/// The keys that say what it means; `None` if it means nothing.
+pub(super) fn read(section: &mut Section<'_>, when: Option<&When>) -> Result<Option<Meaning>, Flawed> {
     let findings = section.findings();
     let kind = section.text("kind", "\"rate_limit\"");
     if kind.is_absent() {
@@ -62,7 +65,7 @@ pub(super) fn read(section: &mut Section<'_>, when: Option<&When>) -> Option<Opt
             let what = format!("`{key}` stands beside kind = \"none\", which says that nothing is meant");
             section.refuse(key, &what, "remove it, or write another `kind`");
         }
-        return Some(None);
+        return Ok(None);
     }
     let kind = kind.and_then(|text| match keys::nearest(&text.value, &["none"]) {
         Some("none") if text.value.parse::<FailureKind>().is_err() => {
@@ -79,9 +82,10 @@ pub(super) fn read(section: &mut Section<'_>, when: Option<&When>) -> Option<Opt
     let trust = section.word::<Trust>("trust");
     let reset = read_reset(section, when);
     let usual = if matches!(when, Some(When::Line(_))) { Trust::Text } else { Trust::Structured };
-    if kind.is_bad() || scope.is_bad() || model.is_bad() || trust.is_bad() || reset.is_bad() {
-        return None;
+    if scope.is_bad() || model.is_bad() || trust.is_bad() || reset.is_bad() {
+        return Err(Flawed);
     }
+    let kind = kind.good().ok_or(Flawed)?;
     let model = model.good().and_then(|models| models.into_iter().next());
     let window = match (&model, scope.good()) {
         (_, Some(window)) => window,
@@ -89,7 +93,7 @@ pub(super) fn read(section: &mut Section<'_>, when: Option<&When>) -> Option<Opt
         (None, None) => Window::Unknown,
     };
     let trust = trust.unwrap_or(usual);
-    Some(Some(Meaning { kind: kind.good()?, window, model, reset: reset.good(), trust }))
+    Ok(Some(Meaning { kind, window, model, reset: reset.good(), trust }))
 }
 
 fn read_reset(section: &mut Section<'_>, when: Option<&When>) -> Field<ResetFrom> {
