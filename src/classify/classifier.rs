@@ -314,7 +314,7 @@ fn weight(verdict: &Verdict) -> (bool, bool, bool, bool) {
 fn is_error_body(document: &Value) -> bool {
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     if let Some(kind) = text("type") {
-        kind == "error" || kind.ends_with("_error")
+        (kind == "error" && document.get("error").is_some_and(Value::is_object)) || kind.ends_with("_error")
     } else {
         let is_error = document.get("error").is_some_and(|error| error.is_object() || error.is_string());
         let has_code = text("code").is_some() && text("message").is_some();
