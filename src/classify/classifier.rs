@@ -31,6 +31,8 @@ pub struct Classifier {
     records: Vec<Rule>,
     answers: Vec<Rule>,
     sentences: Vec<Rule>,
+    /// The user's own about lines: they are held against the line as it stands, before anything else is.
+    lines: Vec<Rule>,
     prefilter: Prefilter,
 }
 
@@ -46,6 +48,7 @@ impl Classifier {
     #[must_use]
     pub fn with(own: Vec<Rule>, silenced: &[RuleId]) -> Self {
         let prefilter = Prefilter::new(own.iter().map(needle));
+        let lines = own.iter().filter(|rule| matches!(rule.when, When::Sentence(_))).cloned().collect();
         let mut rules: Vec<Rule> = rules::built_in();
         rules.retain(|rule| !silenced.contains(&rule.id));
         let mut first = Vec::new();
@@ -63,7 +66,7 @@ impl Classifier {
         let (records, rest): (Vec<_>, Vec<_>) =
             first.into_iter().partition(|rule| matches!(rule.when, When::Record(_)));
         let (answers, sentences) = rest.into_iter().partition(|rule| matches!(rule.when, When::Answer(_)));
-        Self { records, answers, sentences, prefilter }
+        Self { records, answers, sentences, lines, prefilter }
     }
 
     /// Every rule that is built in, in the order in which they are asked.
@@ -122,6 +125,9 @@ impl Classifier {
             return document::read(line).map(|document| self.record(&document, context)).unwrap_or_default();
         }
         let text = String::from_utf8_lossy(line);
+        if let Some(rule) = self.own_line(&text, context) {
+            return Said { failure: by_line(rule, &text, context), ..Said::default() };
+        }
         let failure = self.sentence(&text, context).filter(|verdict| verdict.kind != FailureKind::Unknown);
         let unclassified = failure.is_none().then(|| shape::of_a_limit(&text)).flatten();
         Said { failure, unclassified, ..Said::default() }
@@ -147,7 +153,10 @@ impl Classifier {
             let whole = line.starts_with('{') && line.ends_with('}');
             match document::read(line.as_bytes()).filter(|_| whole) {
                 Some(document) => self.of_record(&document, context),
-                None => self.sentence(line, context),
+                None => match self.own_line(line, context) {
+                    Some(rule) => by_line(rule, line, context),
+                    None => self.sentence(line, context),
+                },
             }
         });
         said.max_by_key(|verdict| (weight(verdict), verdict.reset_at))
@@ -208,6 +217,14 @@ impl Classifier {
         // What a line says is never more than text, unless an operator's rule says so.
         let is_own = self.is_trusted(&verdict.rule);
         Some(Verdict { trust: if is_own { verdict.trust } else { Trust::Text }, ..verdict })
+    }
+
+    /// The user's rule about a line as it stands.
+    fn own_line(&self, line: &str, context: &Context) -> Option<&Rule> {
+        self.lines.iter().find(|rule| match &rule.when {
+            When::Sentence(pattern) => rule.tools.include(context.tool) && pattern.is_match(line),
+            When::Record(_) | When::Answer(_) => false,
+        })
     }
 
     fn is_trusted(&self, id: &RuleId) -> bool {
@@ -271,6 +288,11 @@ impl Classifier {
         let rule = self.answers.iter().find(agrees)?;
         Some(ruling(rule, rule.says.kind?, answer.words(), Some(answer), None, context))
     }
+}
+
+/// What a rule about lines makes of one; `None` if it is to mean nothing.
+fn by_line(rule: &Rule, line: &str, context: &Context) -> Option<Verdict> {
+    Some(ruling(rule, rule.says.kind?, line, None, None, context))
 }
 
 /// A word that stands in everything that a rule of the user's can be about; `None` if no word does.

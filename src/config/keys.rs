@@ -64,6 +64,15 @@ const HOMES: &[(&str, &str)] = &[
     ("content", "[[notify]]"),
     ("severity", "[[notify]]"),
     ("per_hour", "[[notify]]"),
+    ("when", "[[rule]]"),
+    ("kind", "[[rule]]"),
+    ("scope", "[[rule]]"),
+    ("reset", "[[rule]]"),
+    ("trust", "[[rule]]"),
+    ("json", "`when` of [[rule]]"),
+    ("line", "`when` of [[rule]]"),
+    ("status", "`when` of [[rule]]"),
+    ("says", "`when` of [[rule]]"),
 ];
 
 /// The candidate that was probably meant.

@@ -13,6 +13,8 @@ mod deliveries;
 mod discovery;
 mod hostile_labels;
 mod notifications;
+mod recognised;
+mod rules;
 mod terms;
 mod turns;
 
@@ -215,7 +217,6 @@ fn every_check_has_a_case() {
             "[agent_defaults]\nmodels = \"opus\"",
             "`models` in [agent_defaults] is a string, a list of strings is expected",
         ),
-        ("[[rule]]\nx = 1", "unknown key `rule` in the top level | not in this version"),
         ("[notify]\nwebhook = \"https://x\"", "`notify` is one table, a list of tables is expected"),
         ("[[notify]]\nwebhook = \"ftp://x\"", "`webhook` is not an http or https address"),
         (

@@ -193,6 +193,9 @@ impl Living {
             })
             .await?;
         drivers.is_told();
+        if running.config.rules != config.rules {
+            switchman.recognise_with(Arc::new(config.classifier()));
+        }
         let names: BTreeSet<_> = config.subscriptions.iter().map(|one| one.name.clone()).collect();
         door.change(names, super::agent_sockets(&config));
         let problems: Arc<[ContainerProblem]> = problems.into();

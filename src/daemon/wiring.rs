@@ -210,7 +210,7 @@ pub(super) async fn wire(
         store: Arc::clone(store),
         clock: Arc::clone(clock),
         telemetry: telemetry.clone(),
-        classifier: Arc::default(),
+        classifier: Arc::new(config.classifier()),
         lease_key: state_dir.lease_key(),
         notifiers: told.iter().map(|(_, target)| target.clone()).collect(),
         restarts_in_parallel: config.switching.restarts_in_parallel as usize,
