@@ -26,6 +26,10 @@ mod evidence;
 mod exit;
 mod http;
 mod line;
+mod probed;
+pub mod readings;
+#[cfg(test)]
+mod readings_tests;
 mod record;
 mod reset_time;
 mod said;
@@ -35,5 +39,6 @@ mod tests;
 pub use classifier::Classifier;
 pub use context::Context;
 pub use evidence::{Evidence, RuleId, Verdict};
+pub use probed::{Probed, probed};
 pub use reset_time::Zone;
 pub use said::{Said, Shape, WindowReading};

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::evidence::{Evidence, Verdict};
 use super::said::Said;
-use super::{exit, http, line, record};
+use super::{exit, http, line, readings, record};
 use crate::domain::FailureKind;
 
 /// Recognises failures: by the rules that are built in, and by those of the user.
@@ -37,6 +37,10 @@ impl Classifier {
     /// What one line of an agent's output says.
     #[must_use]
     pub fn line(&self, text: &[u8], context: &Context) -> Said {
-        Said { failure: line::classify_line(text, context.tool, context.at), ..Said::default() }
+        Said {
+            failure: line::classify_line(text, context.tool, context.at),
+            readings: readings::of_line(text, context),
+            ..Said::default()
+        }
     }
 }

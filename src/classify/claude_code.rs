@@ -18,7 +18,7 @@ pub(super) fn unified_status(answer: &Answer) -> Option<&str> {
 }
 
 /// A window by the name that records, claims and headers have for it.
-fn window(name: &str) -> Option<(Window, Option<Model>)> {
+pub(super) fn window(name: &str) -> Option<(Window, Option<Model>)> {
     match name {
         "five_hour" | "5h" => Some((Window::FiveHour, None)),
         "seven_day" | "7d" => Some((Window::Weekly, None)),

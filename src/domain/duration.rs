@@ -72,6 +72,18 @@ pub fn backoff(failures: u32, (first, longest): (Duration, Duration)) -> Duratio
     first.saturating_mul(1 << doublings).min(longest)
 }
 
+/// Spreads what would happen at the same moment: something from nothing to `most`, always the same for the same name and
+/// number.
+#[must_use]
+pub fn spread(name: &str, number: u64, most: Duration) -> Duration {
+    // FNV-1a: cheap, stable between versions, and good enough to spread names.
+    let seed = name.bytes().chain(number.to_le_bytes());
+    let hash =
+        seed.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX - 1);
+    Duration::from_millis((hash >> 16) % most.saturating_add(1))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! What a reading ends and what it keeps away (E4, D1).
 
-use switchman::domain::{Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Reading, Window};
+use switchman::domain::{Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Reading, Teller, Window};
 use switchman::machine::pool::Ineligible;
 
 use crate::words::{HOUR, MINUTE, SECOND, Story, wakes};
@@ -54,7 +54,7 @@ fn an_agents_own_reading_ends_what_it_said_itself_and_nothing_of_others() {
     story.cools(story.limit("a", Some("x"), 2 * HOUR));
     story.cools(story.limit("a", None, 2 * HOUR));
     story.pass(MINUTE);
-    let told = Reading { told_by: Some("w".into()), ..story.reading("a", 1.0) };
+    let told = Reading { told_by: Teller::Agent("w".into()), ..story.reading("a", 1.0) };
     assert_eq!(story.pool.ended_by(&told), [own.key]);
 }
 
@@ -63,7 +63,7 @@ fn a_refusal_that_was_read_keeps_everyone_away_until_its_reset_and_an_agents_own
     let mut story = Story::plain();
     let reset = story.now.plus(20 * MINUTE);
     let refused = Reading { serves: false, reset_at: Some(reset), ..story.reading("a", 100.0) };
-    story.reads(Reading { told_by: Some("w".into()), ..refused.clone() });
+    story.reads(Reading { told_by: Teller::Agent("w".into()), ..refused.clone() });
     assert_eq!(story.verdict(&wakes("w"), "a"), Some(Ineligible::Refused { window: Window::FiveHour, until: reset }));
     assert_eq!(story.verdict(&wakes("x"), "a"), None);
     story.reads(refused);
