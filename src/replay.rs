@@ -219,7 +219,7 @@ impl Replay {
     }
 
     fn report(&self, told: &Told, ran_in: Option<Generation>) -> Report {
-        let Verdict { kind, window, model, reset_at, trust, rule, reason, .. } = told.verdict.clone();
+        let Verdict { kind, window, model, reset_at, trust, is_hearsay, rule, reason } = told.verdict.clone();
         Report {
             id: None,
             kind,
@@ -230,6 +230,7 @@ impl Replay {
             window,
             reset_at,
             trust,
+            is_hearsay,
             observed_at: Some(self.now.wall),
             origin: Origin::Life(self.world.life()),
             read_to: None,

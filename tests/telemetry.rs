@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use switchman::domain::{
     AgentName, Cause, CauseBy, Disposition, FailureId, FailureKind, FailureRecord, Generation, Intent, IntentEnd,
-    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, Sign, Steady, SubscriptionName, TurnClass, TurnEnd,
-    Utilisation, Wall, Window,
+    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, ProbeOutcome, Sign, Steady, SubscriptionName,
+    TurnClass, TurnEnd, Utilisation, Wall, Window,
 };
 use switchman::drivers::fake::clock::ManualClock;
 use switchman::telemetry::lines::{LineStyle, Lines};
@@ -378,6 +378,7 @@ fn everything_measured() -> String {
     metrics.invariant_violated("INV-1");
     metrics.actor_crashed("agent");
     metrics.api_refused("agent_not_found");
+    metrics.probed(&"max-a".into(), ProbeOutcome::Served);
     metrics.turn_begun(TurnClass::Interactive, Duration::from_secs(1));
     metrics.turn_ended(TurnClass::Interactive, TurnEnd::CutOff);
     metrics.render(&Snapshot {

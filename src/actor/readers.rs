@@ -196,6 +196,7 @@ impl Reader {
             if let Some(shape) = &said.unclassified {
                 self.unclassified(text, shape);
             }
+            self.switchman.overhear(&self.seat, &said.readings, line.at, origin(line, life));
             if let Some(verdict) = said.failure
                 && !self.report(verdict, line, life, position.clone()).await
             {
@@ -344,6 +345,11 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _told = stop.wait_for(|stop| *stop).await.is_ok();
 }
 
+/// The life that wrote a line.
+fn origin(line: &LogLine, of: &Instance) -> Origin {
+    if line.is_of_this_life { Origin::Life(of.clone()) } else { Origin::EarlierLife }
+}
+
 fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) -> Report {
     Report {
         id: None,
@@ -357,7 +363,7 @@ fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosit
         trust: verdict.trust,
         is_hearsay: verdict.is_hearsay,
         observed_at: Some(line.at),
-        origin: if line.is_of_this_life { Origin::Life(of.clone()) } else { Origin::EarlierLife },
+        origin: origin(line, of),
         read_to: Some(position),
         reporter: Reporter::Agent,
         sender: "log".to_owned(),

@@ -19,7 +19,7 @@ use super::prefilter::{self, Prefilter};
 use super::rule::{Rule, When};
 use super::ruling::{by_exception, ruling};
 use super::said::{Said, Shape};
-use super::{document, exit, reset_time, rules, shape};
+use super::{document, exit, readings, reset_time, rules, shape};
 use crate::domain::{FailureKind, Trust, Window};
 
 /// Of a text so many lines are looked at; the rest is not a report but a log.
@@ -136,7 +136,7 @@ impl Classifier {
     /// What a record of the tool's output says.
     fn record(&self, record: &Value, context: &Context) -> Said {
         let failure = self.of_record(record, context);
-        let readings = Vec::new();
+        let readings = readings::of_record(record, context);
         match failure {
             Some(verdict) if verdict.kind == FailureKind::Unknown => {
                 let unclassified = shape_of_words(record);

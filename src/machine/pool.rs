@@ -40,7 +40,7 @@ pub use verdict::{AgentView, Candidate, Ineligible, Pick, Ranking, Wanted};
 use super::policy::{PoolSettings, SubscriptionPolicy};
 use crate::domain::{
     AgentName, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Fingerprint, Halt, Intent, QuotaIdentity,
-    Reach, Reading, SubscriptionName, TurnEnd, Wall, Window,
+    Reach, Reading, SubscriptionName, Teller, TurnEnd, Wall, Window,
 };
 
 /// Moves onto metered subscriptions that are remembered, at most: no budget is larger.
@@ -183,7 +183,7 @@ impl PoolState {
     /// Takes note of what was read of a window. One that serves proves that a quota is open.
     fn read(&mut self, reading: &Reading) {
         let Some(quota) = self.quota(&reading.subscription) else { return };
-        if reading.serves && reading.told_by.is_none() {
+        if reading.serves && reading.told_by.agent().is_none() {
             self.has_opened |= self.reopenings.succeeded(&quota, reading.at);
         }
         self.readings.take(quota, reading.clone());
@@ -195,7 +195,7 @@ impl PoolState {
     #[must_use]
     pub fn ended_by(&self, reading: &Reading) -> Vec<CooldownKey> {
         let Some(quota) = self.quota(&reading.subscription).filter(|_| reading.serves) else { return Vec::new() };
-        let is_word_enough = |reach: &Reach| match (&reading.told_by, reach) {
+        let is_word_enough = |reach: &Reach| match (reading.told_by.agent(), reach) {
             (None, _) => true,
             (Some(teller), Reach::Agent(agent)) => teller == agent,
             (Some(_), Reach::All) => false,
@@ -204,8 +204,11 @@ impl PoolState {
             let is_same = row.key.window == reading.window && row.key.model == reading.model;
             // A limit that does not say which window it is about is over when the provider serves at all.
             let is_any = row.key.window == Window::Unknown && row.key.model.is_none();
-            row.key.quota == quota
-                && (is_same || is_any || reading.window == Window::Unknown && reading.model.is_none())
+            // A probe asked one model: what it says of the whole proves nothing of what another model counts.
+            let is_of_all = reading.window == Window::Unknown
+                && reading.model.is_none()
+                && (reading.told_by != Teller::Probe || row.key.window != Window::Model);
+            row.key.quota == quota && (is_same || is_any || is_of_all)
         };
         let rows = self.cooldowns.values().filter(|row| {
             row.kind == FailureKind::RateLimit && row.source != CooldownSource::Operator && row.since < reading.at

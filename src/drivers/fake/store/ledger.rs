@@ -108,7 +108,7 @@ impl Ledger {
                     reading.subscription.clone(),
                     reading.window.as_str(),
                     reading.model.clone(),
-                    reading.told_by.clone(),
+                    reading.told_by.agent().cloned(),
                 );
                 if self.readings.get(&place).is_none_or(|known| known.at <= reading.at) {
                     self.readings.insert(place, reading.clone());
