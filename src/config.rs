@@ -40,6 +40,7 @@ mod name;
 mod notify;
 mod owner;
 mod path;
+mod probe;
 mod problem;
 mod reader;
 mod references;
@@ -72,7 +73,7 @@ pub use subscription::Subscription;
 pub use switching::{Failback, Proactive, Strategy, Switching};
 pub use turns::Turns;
 
-use crate::domain::{AgentName, NotifyEvent};
+use crate::domain::{AgentName, NotifyEvent, ProbePlan};
 use crate::machine::policy::{FilePolicy, Policy, SubscriptionPolicy, TextPolicy};
 use path::Expansion;
 use problem::{Findings, Source};
@@ -227,6 +228,14 @@ impl Config {
             terms: subscription.terms.clone(),
         };
         self.subscriptions.iter().map(policy).collect()
+    }
+}
+
+impl Config {
+    /// The subscriptions whose providers are asked about them.
+    #[must_use]
+    pub fn probe_plans(&self) -> Vec<ProbePlan> {
+        self.subscriptions.iter().filter_map(|subscription| subscription.probe.clone()).collect()
     }
 }
 

@@ -49,7 +49,7 @@ pub use intent::{Cause, CauseBy, IntentOutcome, Plan};
 pub use log::LogPosition;
 pub use moment::{Due, Moment, Steady, Wall};
 pub use notice::{Gathered, Message, Notes, Severity, TroubleKey, TroubleNote};
-pub use probe::{PROBE_EVERY_MIN, ProbeOutcome, ProbePlan};
+pub use probe::{PROBE_EVERY_MIN, ProbeForm, ProbeOutcome, ProbePlan};
 pub use reading::{Reading, ReadingSource, Teller, Utilisation};
 pub use record::{
     AgentRecord, Attributes, Change, Deferred, FailureRecord, Intent, IntentEnd, IntentMarks, IntentRecord, Issued,

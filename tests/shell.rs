@@ -2,10 +2,14 @@
 
 #[path = "shell/logs.rs"]
 mod logs;
+#[path = "shell/overheard.rs"]
+mod overheard;
 #[path = "shell/pacing.rs"]
 mod pacing;
 #[path = "shell/pool.rs"]
 mod pool;
+#[path = "shell/probes.rs"]
+mod probes;
 #[path = "shell/reconfiguring.rs"]
 mod reconfiguring;
 #[path = "shell/rig.rs"]

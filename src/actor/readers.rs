@@ -189,7 +189,9 @@ impl Reader {
         for (text, line) in batch.iter() {
             let position = line.position.of(&life.id);
             context.at = line.at;
-            if let Some(verdict) = classifier.line(text, &context).failure
+            let said = classifier.line(text, &context);
+            self.switchman.overhear(&self.seat, &said.readings, line.at, origin(line, life));
+            if let Some(verdict) = said.failure
                 && !self.report(verdict, line, life, position.clone()).await
             {
                 return false;
@@ -318,6 +320,11 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _told = stop.wait_for(|stop| *stop).await.is_ok();
 }
 
+/// The life that wrote a line.
+fn origin(line: &LogLine, of: &Instance) -> Origin {
+    if line.is_of_this_life { Origin::Life(of.clone()) } else { Origin::EarlierLife }
+}
+
 fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) -> Report {
     Report {
         id: None,
@@ -330,7 +337,7 @@ fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosit
         reset_at: verdict.reset_at,
         trust: verdict.trust,
         observed_at: Some(line.at),
-        origin: if line.is_of_this_life { Origin::Life(of.clone()) } else { Origin::EarlierLife },
+        origin: origin(line, of),
         read_to: Some(position),
         reporter: Reporter::Agent,
         sender: "log".to_owned(),

@@ -67,8 +67,7 @@ pub fn probed(classifier: &Classifier, answer: &Evidence, context: &Context) -> 
 /// something beside the plan has paid.
 fn served(told: Vec<WindowReading>, answer: &Evidence) -> Vec<WindowReading> {
     let serving = told.into_iter().filter(|reading| reading.serves);
-    let whole =
-        WindowReading { window: Window::Unknown, model: None, utilisation: None, serves: true, reset_at: None };
+    let whole = WindowReading { window: Window::Unknown, model: None, utilisation: None, serves: true, reset_at: None };
     serving.chain((!readings::is_plan_used_up(&answer.headers)).then_some(whole)).collect()
 }
 

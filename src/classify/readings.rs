@@ -307,7 +307,8 @@ pub(super) fn is_plan_used_up(headers: &[(String, String)]) -> bool {
     let is_window = |name: &str| named(name).is_some_and(|(window, _)| window != Window::Model);
     headers.iter().any(|(name, value)| {
         let name = name.to_ascii_lowercase();
-        let of = |what: &str| name.strip_prefix(UNIFIED).and_then(|name| name.strip_suffix(what)).is_some_and(is_window);
+        let of =
+            |what: &str| name.strip_prefix(UNIFIED).and_then(|name| name.strip_suffix(what)).is_some_and(is_window);
         let is_full = || value.trim().parse().is_ok_and(|share: f64| share >= 1.0);
         of("-status") && value.trim() == "rejected" || of("-utilization") && is_full()
     })

@@ -13,7 +13,7 @@ use super::notify::{Notify, NotifyTarget};
 use super::subscription::Subscription;
 use super::turns::Turns;
 use super::{Config, secret, size};
-use crate::domain::{Apply, CredentialRef, Fence, Model, Reload, duration};
+use crate::domain::{Apply, CredentialRef, Fence, Model, ProbePlan, Reload, duration};
 use crate::machine::policy::Terms;
 
 impl Config {
@@ -112,6 +112,11 @@ impl Lines {
         self.plain("agents_max", &subscription.agents_max.to_string());
         self.text("quota_identity", subscription.quota.as_str());
         self.terms(&subscription.terms);
+        if let Some(ProbePlan { every, model, endpoint, .. }) = &subscription.probe {
+            let (every, model, endpoint) =
+                (quoted(&duration::format(*every)), quoted(model.as_str()), quoted(&secret::mask(endpoint)));
+            self.plain("probe", &format!("{{ every = {every}, model = {model}, endpoint = {endpoint} }}"));
+        }
     }
 
     fn terms(&mut self, terms: &Terms) {

@@ -184,6 +184,7 @@ impl Living {
                 subscriptions: config.subscription_policies(),
                 reread: redirected.reread,
                 notifiers: redirected.notifiers,
+                probes: config.probe_plans(),
                 restarts_in_parallel: config.switching.restarts_in_parallel as usize,
                 splay: config.switching.splay,
                 pool: config.switching.pool_settings(),

@@ -11,8 +11,8 @@ use super::event::{EventSpec, events};
 use super::metrics::{Metrics, Step};
 use crate::domain::{
     AgentName, CauseBy, CooldownSource, Disposition, FailureId, FailureKind, Fingerprint, Generation, IntentId,
-    IntentOutcome, Lost, Model, Outcome, ParkReason, Plan, ReadingSource, RuntimeState, SessionName, SubscriptionName,
-    TurnClass, TurnEnd, TurnId, Utilisation, Wall, Window,
+    IntentOutcome, Lost, Model, Outcome, ParkReason, Plan, ProbeOutcome, ReadingSource, RuntimeState, SessionName,
+    SubscriptionName, TurnClass, TurnEnd, TurnId, Utilisation, Wall, Window,
 };
 
 events! {
@@ -302,6 +302,19 @@ events! {
     /// The provider refused a subscription, as somebody trusted read: no agent is moved to it until `until`.
     INFO "subscription.refused" SubscriptionRefused<'a> {
         subscription: &'a SubscriptionName, scope: Window, reset_at: Option<Wall>, until: Option<Wall>,
+    }
+    /// A provider has answered how a subscription stands, for the first time or another way than before; `outcome` is
+    /// `served` or `exhausted`. What it said of each window is a `subscription.reading`.
+    INFO "probe.answered" ProbeAnswered<'a> { subscription: &'a SubscriptionName, outcome: ProbeOutcome, status: u16, }
+    /// A provider did not let a subscription's credential in, or says that credit or entitlement is missing. Told once until
+    /// it answers another way. Nobody is moved for it.
+    WARN "probe.refused" ProbeRefused<'a> {
+        subscription: &'a SubscriptionName, kind: FailureKind, status: u16, reason: &'a str,
+    }
+    /// A provider could not be asked, or its answer says nothing about the subscription. Told once until it answers another
+    /// way. It counts for nothing.
+    WARN "probe.failed" ProbeFailed<'a> {
+        subscription: &'a SubscriptionName, disposition: Disposition, reason: &'a str,
     }
     /// A subscription is not to be used until its credential changes or a person acts.
     ERROR "subscription.quarantined" SubscriptionQuarantined<'a> {

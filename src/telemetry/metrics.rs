@@ -21,8 +21,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::domain::{
-    CauseBy, Disposition, FailureKind, IntentOutcome, Outcome, Plan, SubscriptionName, TurnClass, TurnEnd, Utilisation,
-    Window,
+    CauseBy, Disposition, FailureKind, IntentOutcome, Outcome, Plan, ProbeOutcome, SubscriptionName, TurnClass,
+    TurnEnd, Utilisation, Window,
 };
 
 /// The media type of [`Metrics::render`].
@@ -122,6 +122,7 @@ pub struct Metrics {
     turns: Family<Labels<2>, Counter>,
     turn_wait_seconds: Histograms,
     turns_cut_off: Counter,
+    probes: Family<Labels<2, String>, Counter>,
 }
 
 /// From a commit (0.1 ms) to a slow stop (100 s), in steps that tell 1 from 2 and 5.
@@ -173,6 +174,7 @@ impl Metrics {
             turns: Family::default(),
             turn_wait_seconds: histograms(),
             turns_cut_off: Counter::default(),
+            probes: Family::default(),
             registry: Registry::default(),
         };
         // The library appends `_total` to counters and `_info` to the information by itself.
@@ -206,6 +208,7 @@ impl Metrics {
             this.turn_wait_seconds.clone(),
         );
         registry.register("turns_cut_off", "Turns whose work was ended under them", this.turns_cut_off.clone());
+        registry.register("probes", "Questions to providers, by what they came to", this.probes.clone());
         registry.register("api_refused", "API calls refused, by code", this.refused.clone());
         Self { registry, ..this }
     }
@@ -292,6 +295,12 @@ impl Metrics {
     /// Counts an actor that failed; `actor` is its sort, not its name.
     pub fn actor_crashed(&self, actor: &str) {
         self.crashes.get_or_create(&Labels([("actor", actor.to_owned())])).inc();
+    }
+
+    /// Counts a question to a provider about one of the config's subscriptions.
+    pub fn probed(&self, subscription: &SubscriptionName, outcome: ProbeOutcome) {
+        let labels = [("subscription", subscription.as_str().to_owned()), ("outcome", outcome.as_str().to_owned())];
+        self.probes.get_or_create(&Labels(labels)).inc();
     }
 
     /// Counts a call of the API that was refused; `code` is one of the documented ones.

@@ -74,6 +74,7 @@ impl Config {
             moved: self.moved,
             subscriptions: self.subscriptions.into_iter().map(subscription).collect(),
             reread: Vec::new(),
+            probes: Vec::new(),
             notifiers: Vec::new(),
             restarts_in_parallel: 8,
             splay: Duration::ZERO,
