@@ -23,7 +23,8 @@ use super::handle::Switchman;
 use super::seat::Seat;
 use crate::classify::WindowReading;
 use crate::domain::{
-    AgentName, FailureKind, Model, Origin, Reading, Report, Reporter, SubscriptionName, Teller, Trust, Wall, Window,
+    AgentName, FailureKind, Model, Origin, Reading, Report, Reporter, Steady, SubscriptionName, Teller, Trust, Wall,
+    Window,
 };
 use crate::machine::attribution::{self, Attribution};
 
@@ -51,7 +52,7 @@ pub(super) struct Overheard {
 struct Kept {
     pending: BTreeMap<Place, Reading>,
     /// What was told last, and when.
-    told: BTreeMap<Place, Reading>,
+    told: BTreeMap<Place, (Reading, Steady)>,
     models: BTreeMap<AgentName, BTreeSet<Model>>,
 }
 
@@ -85,17 +86,17 @@ impl Overheard {
     }
 
     /// What is to be told now. What was said the same a moment ago stays.
-    fn take_due(&self, now: Wall) -> Vec<Reading> {
+    fn take_due(&self, now: Steady) -> Vec<Reading> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Kept { pending, told, .. } = &mut *kept;
         let is_due = |place: &Place, reading: &Reading| {
-            told.get(place).is_none_or(|told| !says_the_same(told, reading) || now.since(told.at) >= SAME_AGAIN)
+            told.get(place).is_none_or(|(told, at)| !says_the_same(told, reading) || at.plus(SAME_AGAIN) <= now)
         };
         let due: Vec<Place> =
             pending.iter().filter(|(place, reading)| is_due(place, reading)).map(|(place, _)| place.clone()).collect();
         let due = due.into_iter().filter_map(|place| pending.remove(&place).map(|reading| (place, reading)));
         due.map(|(place, reading)| {
-            told.insert(place, reading.clone());
+            told.insert(place, (reading.clone(), now));
             reading
         })
         .collect()
@@ -178,7 +179,7 @@ pub(super) async fn run(switchman: Switchman) {
         clock.sleep(GATHER_FOR).await;
         let agents = switchman.0.seats().all.keys().cloned().collect();
         switchman.0.overheard.keep(&agents);
-        for reading in switchman.0.overheard.take_due(switchman.now().wall) {
+        for reading in switchman.0.overheard.take_due(switchman.now().steady) {
             // The next word comes soon; this one is not worth another try.
             if let Err(error) = switchman.read(reading).await {
                 tracing::debug!(%error, "what an agent said of a window is not taken");
