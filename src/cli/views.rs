@@ -11,7 +11,7 @@ use super::table::{Look, Table, Text, Tone};
 use crate::api::v1::wire::{
     Agent, AnswerSwitch, ContainerProblem, Cooldown, Reading, Session, Subscription, Switch, Turn, Turns,
 };
-use crate::domain::Wall;
+use crate::domain::{ReadingSource, Wall};
 use crate::telemetry::escape::Escaped;
 
 /// The agents, one line each.
@@ -122,7 +122,11 @@ pub(super) fn reading(reading: &Reading, now: Wall) -> String {
         (true, Some(percent)) => format!(" {percent} %"),
         (true, None) => " serves".to_owned(),
     };
-    let teller = reading.agent.as_ref().map(|agent| format!(", says {agent}")).unwrap_or_default();
+    let teller = match &reading.agent {
+        Some(agent) => format!(", says {agent}"),
+        None if reading.source == ReadingSource::Probe.as_str() => ", says the provider".to_owned(),
+        None => String::new(),
+    };
     format!("{}{model}{used}, {}{teller}", reading.window, ago(reading.at.0, now))
 }
 

@@ -120,6 +120,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_spread_is_always_the_same_and_not_all_at_once() {
+        let most = Duration::from_secs(90);
+        let all: Vec<Duration> = (0..100).map(|number| spread("max-a", number, most)).collect();
+        assert_eq!(all, (0..100).map(|number| spread("max-a", number, most)).collect::<Vec<_>>());
+        assert!(all.iter().all(|one| *one <= most));
+        let late = all.iter().filter(|one| **one > most / 2).count();
+        assert!((30..=70).contains(&late), "{late}");
+        assert_ne!(spread("max-a", 1, most), spread("max-b", 1, most));
+        assert_eq!(spread("max-a", 1, Duration::ZERO), Duration::ZERO);
+        assert!(spread("max-a", 1, Duration::MAX) <= Duration::MAX);
+    }
+
     proptest! {
         #[test]
         fn what_is_written_reads_back(millis in 0..=u64::from(u32::MAX) * 1_000) {

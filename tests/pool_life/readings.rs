@@ -35,6 +35,24 @@ fn a_limit_that_does_not_say_which_window_ends_when_any_of_them_serves() {
 }
 
 #[test]
+fn an_answer_to_a_probe_says_nothing_of_models_that_it_did_not_ask() {
+    let mut story = Story::plain();
+    let row = story.limit("a", None, 5 * HOUR);
+    let of = |window, model: Option<&str>| {
+        let key = CooldownKey { window, model: model.map(Into::into), ..row.key.clone() };
+        Cooldown { key, ..row.clone() }
+    };
+    for row in [row.clone(), of(Window::Weekly, None), of(Window::Model, Some("opus")), of(Window::Model, None)] {
+        story.cools(row);
+    }
+    story.pass(SECOND);
+    let whole = |told_by| Reading { window: Window::Unknown, told_by, ..story.reading("a", 2.0) };
+    let ended_by_probe = story.pool.ended_by(&whole(Teller::Probe));
+    assert!(ended_by_probe.iter().all(|key| key.window != Window::Model), "{ended_by_probe:?}");
+    assert_eq!((ended_by_probe.len(), ended(&story, &whole(Teller::Reporter))), (2, 4));
+}
+
+#[test]
 fn an_operators_word_a_refused_login_and_a_bill_are_no_matter_of_windows() {
     let mut story = Story::plain();
     let row = story.limit("a", None, 2 * HOUR);
