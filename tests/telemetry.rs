@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use switchman::domain::{
     AgentName, Cause, CauseBy, Disposition, FailureId, FailureKind, FailureRecord, Generation, Intent, IntentEnd,
-    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, Steady, SubscriptionName, TurnClass, TurnEnd,
+    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, ProbeOutcome, Steady, SubscriptionName, TurnClass, TurnEnd,
     Utilisation, Wall, Window,
 };
 use switchman::drivers::fake::clock::ManualClock;
@@ -373,6 +373,7 @@ fn everything_measured() -> String {
     metrics.invariant_violated("INV-1");
     metrics.actor_crashed("agent");
     metrics.api_refused("agent_not_found");
+    metrics.probed(&"max-a".into(), ProbeOutcome::Served);
     metrics.turn_begun(TurnClass::Interactive, Duration::from_secs(1));
     metrics.turn_ended(TurnClass::Interactive, TurnEnd::CutOff);
     metrics.render(&Snapshot {

@@ -96,7 +96,7 @@ fn read_endpoint(text: &Placed<String>, findings: &Findings) -> Option<String> {
         findings.error(&text.at, format!("`endpoint` {what}"), hint);
         None
     };
-    match address::check(url, &["http://", "https://"]) {
+    match address::check(&text.value, &["http://", "https://"]) {
         Err(Fault::Scheme) => return refuse("is not an http or https address", HINT),
         Err(Fault::Userinfo) => {
             return refuse(
