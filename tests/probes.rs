@@ -4,6 +4,7 @@
 
 #[path = "rig/daemon.rs"]
 mod daemon;
+#[expect(dead_code, reason = "the scenarios use more of it")]
 #[path = "rig/hook.rs"]
 mod hook;
 #[path = "rig/http.rs"]
@@ -45,8 +46,8 @@ struct Provider {
 impl Provider {
     /// `{token}` in the body stands for what came as the credential.
     fn answers(status: &str, headers: &[(String, String)], body: &str) -> Self {
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\n{headers}\r\n{body}");
+        let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\n{}\r\n{body}", headers.concat());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, asked) = mpsc::unbounded_channel();

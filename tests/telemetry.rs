@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use switchman::domain::{
     AgentName, Cause, CauseBy, Disposition, FailureId, FailureKind, FailureRecord, Generation, Intent, IntentEnd,
-    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, ProbeOutcome, Steady, SubscriptionName, TurnClass, TurnEnd,
-    Utilisation, Wall, Window,
+    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, ProbeOutcome, Steady, SubscriptionName, TurnClass,
+    TurnEnd, Utilisation, Wall, Window,
 };
 use switchman::drivers::fake::clock::ManualClock;
 use switchman::telemetry::lines::{LineStyle, Lines};

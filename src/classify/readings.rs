@@ -110,14 +110,19 @@ impl Reset {
         if matches!(self, Self::Unsaid) { other() } else { self }
     }
 
-    /// `None` if the window is void, else its reset if that was said.
-    fn valid(&self) -> Option<Option<Wall>> {
+    /// The reading with its reset, if that was said; `None` if its window is void.
+    fn dates(&self, reading: WindowReading) -> Option<WindowReading> {
         match self {
-            Self::Unsaid => Some(None),
-            Self::At(at) => Some(Some(*at)),
+            Self::Unsaid => Some(reading),
+            Self::At(at) => Some(WindowReading { reset_at: Some(*at), ..reading }),
             Self::Void => None,
         }
     }
+}
+
+/// What was said of a window, without its reset.
+fn undated((window, model): (Window, Option<Model>), utilisation: Option<Utilisation>, serves: bool) -> WindowReading {
+    WindowReading { window, model, utilisation, serves, reset_at: None }
 }
 
 /// A member that is there; null is not.
@@ -167,17 +172,14 @@ fn of_claude_code(record: &Value, context: &Context) -> Option<Vec<WindowReading
             continue;
         }
         let stated = if is_about { reset(told).or(|| reset(info)) } else { reset(told) };
-        if let (Some((window, model)), Some(reset_at)) = (named(name), stated.valid()) {
-            readings.push(WindowReading { window, model, utilisation, serves, reset_at });
-        }
+        readings.extend(named(name).and_then(|of| stated.dates(undated(of, utilisation, serves))));
     }
     // The one that it is about, where the windows leave it out.
     if let Some(name) = about
         && !windows.is_some_and(|windows| windows.contains_key(name))
         && !is_beside
-        && let (Some((window, model)), Some(reset_at)) = (named(name), reset(info).valid())
     {
-        readings.push(WindowReading { window, model, utilisation: used(info), serves: !is_rejected, reset_at });
+        readings.extend(named(name).and_then(|of| reset(info).dates(undated(of, used(info), !is_rejected))));
     }
     // The plan refused, and does not say which window: then none of them proves that it serves.
     if is_rejected && about.is_none() {
@@ -222,17 +224,15 @@ fn of_codex(record: &Value, context: &Context) -> Option<Vec<WindowReading>> {
 
 /// A window that is told by its length. Full is refused: the next request is.
 fn slot_reading(percent: Option<f64>, minutes: Option<f64>, reset: &Reset) -> Option<WindowReading> {
-    let (percent, reset_at) = (percent?, reset.valid()?);
+    let percent = percent?;
     let utilisation = Utilisation::from_percent(percent)?;
     let serves = percent < FULL_PERCENT;
     let named = minutes.and_then(|minutes| LENGTHS.iter().find(|(length, _)| (length - minutes).abs() < LENGTH_OFF));
     match named {
-        Some((_, window)) => {
-            Some(WindowReading { window: *window, model: None, utilisation: Some(utilisation), serves, reset_at })
-        }
+        Some((_, window)) => reset.dates(undated((*window, None), Some(utilisation), serves)),
         // The share of a window without a name is not that of the whole; that it is full is about all of it.
         None if serves => None,
-        None => Some(WindowReading { window: Window::Unknown, model: None, utilisation: None, serves, reset_at }),
+        None => reset.dates(undated((Window::Unknown, None), None, serves)),
     }
 }
 
@@ -273,9 +273,7 @@ fn of_unified(headers: &[(String, &str)], context: &Context) -> Vec<WindowReadin
             (None, overall) if is_full => !is_rejected(overall),
             (None, _) => true,
         };
-        if let (Some((window, model)), Some(reset_at)) = (named(name), reset(name).valid()) {
-            readings.push(WindowReading { window, model, utilisation, serves, reset_at });
-        }
+        readings.extend(named(name).and_then(|of| reset(name).dates(undated(of, utilisation, serves))));
     }
     let has_claim = |readings: &[WindowReading]| readings.iter().any(|reading| !reading.serves);
     if is_rejected(overall) && !has_claim(&readings) {
@@ -289,9 +287,7 @@ fn of_unified(headers: &[(String, &str)], context: &Context) -> Vec<WindowReadin
         };
         let stated =
             Reset::of(header(headers, &format!("{UNIFIED}reset")), |text| reset_time::stated(text, context.at));
-        if let (Some((window, model)), Some(reset_at)) = (refusing, stated.valid()) {
-            readings.push(WindowReading { window, model, utilisation: None, serves: false, reset_at });
-        }
+        readings.extend(refusing.and_then(|of| stated.dates(undated(of, None, false))));
     }
     readings
 }
