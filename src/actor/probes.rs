@@ -90,21 +90,20 @@ impl Asking {
     /// Asks again and again, until it is told to stop.
     pub(super) async fn run(mut self) {
         let mut told: Option<Told> = None;
-        // Nobody knows when it was last asked by an earlier life of the daemon: a minute ago is certain after a minute.
-        let mut after = PROBE_EVERY_MIN;
-        let began = self.switchman.now().steady;
+        // Nobody knows when an earlier life of the daemon has asked: that it is a minute ago is certain after a minute.
+        let (last, _) = self.attempts.last(&self.plan.subscription).unwrap_or((self.switchman.now().steady, 0));
+        let mut next = last.plus(PROBE_EVERY_MIN.saturating_add(self.jitter()));
         loop {
-            let (last, count) = self.attempts.last(&self.plan.subscription).unwrap_or((began, 0));
-            let jitter = spread(self.plan.subscription.as_str(), count, self.plan.every / JITTER_PART);
-            if self.wait_until(last.plus(after.saturating_add(jitter))).await {
+            if self.wait_until(next).await {
                 return;
             }
-            after = self.plan.every;
             let asked_at = self.switchman.now();
-            self.attempts.note(&self.plan.subscription, asked_at.steady);
             if !self.is_worth_asking(asked_at.wall).await {
+                next = asked_at.steady.plus(PROBE_EVERY_MIN);
                 continue;
             }
+            self.attempts.note(&self.plan.subscription, asked_at.steady);
+            next = asked_at.steady.plus(self.plan.every.saturating_add(self.jitter()));
             let mut stop = self.stop.clone();
             let came = tokio::select! {
                 came = self.ask(asked_at.wall) => came,
@@ -112,6 +111,12 @@ impl Asking {
             };
             self.tell(&came, &mut told);
         }
+    }
+
+    /// How much later than it might the next probe comes.
+    fn jitter(&self) -> Duration {
+        let count = self.attempts.last(&self.plan.subscription).map_or(0, |(_, count)| count);
+        spread(self.plan.subscription.as_str(), count, self.plan.every / JITTER_PART)
     }
 
     /// Waits for this moment; true if it is told to stop.
