@@ -22,6 +22,7 @@ mod classifier;
 mod claude_code;
 mod codex;
 mod context;
+mod event_time;
 mod evidence;
 mod exit;
 mod http;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use classifier::Classifier;
 pub use context::Context;
+pub use event_time::stated_time;
 pub use evidence::{Evidence, RuleId, Verdict};
 pub use reset_time::Zone;
 pub use said::{Said, Shape, WindowReading};

@@ -48,6 +48,7 @@ mod resolved;
 mod secret;
 mod size;
 mod socket;
+mod sources;
 mod subscription;
 mod switching;
 mod terms;
@@ -198,6 +199,7 @@ impl Config {
             subscriptions: agent.subscriptions.clone(),
             models: agent.models.clone(),
             text: TextPolicy::Corroborated,
+            sources: agent.read(),
             switching: switching.enabled && !agent.is_monitor_only,
             is_monitor_only: agent.is_monitor_only,
             cooldown: switching.cooldown,

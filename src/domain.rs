@@ -45,7 +45,7 @@ pub use ids::{
     TurnKey,
 };
 pub use intent::{Cause, CauseBy, IntentOutcome, Plan};
-pub use log::LogPosition;
+pub use log::{ContainerPosition, LogPosition, SourceId, SourcePlace};
 pub use moment::{Due, Moment, Steady, Wall};
 pub use notice::{Gathered, Message, Notes, Severity, TroubleKey, TroubleNote};
 pub use reading::{Reading, ReadingSource, Utilisation};

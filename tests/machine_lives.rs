@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use switchman::domain::{
     Apply, Change, Delivered, Disposition, Facts, FailureKind, Fingerprint, Generation, Instance, IntentOutcome,
-    LogPosition, Mounted, Origin, Outcome, ParkReason, Plan, Reload, Report, RuntimeState, Sighting, SubscriptionType,
+    ContainerPosition, LogPosition, Mounted, Origin, Outcome, ParkReason, Plan, Reload, Report, RuntimeState, Sighting, SubscriptionType,
     Surroundings, Wall, Window,
 };
 use switchman::machine::agent::testing::{RecordFold, Rig, given, life, policy, report, sighting};
@@ -156,7 +156,7 @@ fn a6_a_life_tells_nothing_where_work_keeps_the_old_credential() {
 #[test]
 fn a9_how_far_a_log_was_read_is_written_with_what_was_found_there() {
     let mut rig = moved();
-    let read_to = LogPosition { container: "box".to_owned(), at_ns: 5, seen: 1 };
+    let read_to = LogPosition::Container(ContainerPosition { container: "box".to_owned(), at_ns: 5, seen: 1 });
     let found = rig.report(Report { read_to: Some(read_to.clone()), ..by(life(1)) });
     assert!(found.changes.contains(&Change::LogRead("worker".into(), read_to)), "{:#?}", found.changes);
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::domain::{
-    Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, Stamp, Steady,
+    Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, SourceId, Stamp, Steady,
     SubscriptionName, TurnId, Wall, Window,
 };
 use crate::machine::agent::{Command, Reply, Ticket};
@@ -101,6 +101,8 @@ struct Key {
     /// To the minute: a relative reset is never twice the same to the millisecond.
     reset_minute: Option<i64>,
     reporter: Reporter,
+    /// Where it was read: a count that is written down takes the place of one part of one source along.
+    place: Option<(SourceId, String)>,
 }
 
 impl Key {
@@ -115,6 +117,7 @@ impl Key {
             window: report.window,
             reset_minute: report.reset_at.map(|at| at.0.div_euclid(60_000)),
             reporter: report.reporter,
+            place: report.read_to.as_ref().map(|at| (at.source().clone(), at.part().to_owned())),
         }
     }
 }
@@ -222,9 +225,9 @@ pub struct Intake {
     /// Counts whose answer serves nobody any more and that were not written down yet. As many as reports were handled
     /// since the last flush, at most.
     owed: Vec<(FailureId, u64)>,
-    /// How far a log had been read when the last repeat out of it was counted. Written down with the counts: a line
-    /// whose count is kept must not be read again.
-    counted_to: Option<LogPosition>,
+    /// How far each source had been read when the last repeat out of it was counted. Written down with the counts: a
+    /// line whose count is kept must not be read again.
+    counted_to: Vec<LogPosition>,
     waiting_ids: HashMap<ReportId, (u64, watch::Receiver<Answered>)>,
     ids: Option<Box<Ids>>,
     tickets: u64,
@@ -291,7 +294,10 @@ impl Intake {
             if let Some(index) = self.settled.iter().position(|settled| &settled.key == key)
                 && Duration::from_millis(now.0.saturating_sub(self.settled[index].at.0)) < SETTLED_FOR
             {
-                self.counted_to = report.read_to.or(self.counted_to.take());
+                if let Some(position) = report.read_to {
+                    self.counted_to.retain(|counted| !position.replaces(counted));
+                    self.counted_to.push(position);
+                }
                 return self.count_settled(index, now);
             }
             if let Some(queued) = self.reports.iter_mut().find(|posted| posted.key.as_ref() == Some(key)) {
@@ -304,9 +310,9 @@ impl Intake {
         if self.reports.len() >= REPORTS_MAX {
             return (Admission::Shed, false);
         }
-        if report.read_to.is_some() {
+        if let Some(position) = &report.read_to {
             // Written down with this report, and further on than what was counted before it.
-            self.counted_to = None;
+            self.counted_to.retain(|counted| !position.replaces(counted));
         }
         let (sender, receiver) = watch::channel(None);
         if let Some(id) = &report.id {
@@ -462,9 +468,9 @@ impl Intake {
         std::mem::take(&mut self.owed).into_iter().chain(dirty).collect()
     }
 
-    /// How far logs were read for these counts; to be written down with them, or before any of them.
-    pub fn counted_to(&mut self) -> Option<LogPosition> {
-        self.counted_to.take()
+    /// How far sources were read for these counts; to be written down with them, or before any of them.
+    pub fn counted_to(&mut self) -> Vec<LogPosition> {
+        std::mem::take(&mut self.counted_to)
     }
 
     /// Whether there are counts that were not written down yet.

@@ -1,12 +1,12 @@
 //! How far logs have been read.
 
-use switchman::domain::{Change, LogPosition};
+use switchman::domain::{Change, ContainerPosition, LogPosition};
 
 use crate::rig::Rig;
 use crate::rows::{agent, failure};
 
 fn position(container: &str, at_ns: i64, seen: u32) -> LogPosition {
-    LogPosition { container: container.to_owned(), at_ns, seen }
+    LogPosition::Container(ContainerPosition { container: container.to_owned(), at_ns, seen })
 }
 
 pub(crate) async fn how_far_a_log_was_read_is_kept_with_what_was_found_in_it(rig: &Rig) {

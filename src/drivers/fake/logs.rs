@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::domain::{AgentName, Instance, LogPosition, Wall};
+use crate::domain::{AgentName, Instance, LogPosition, SourceId, Wall};
 use crate::ports::Pending;
-use crate::ports::logs::{LogBatch, LogError, LogLine, LogMark, LogRead, LogSource, LogStream, OutputOf};
+use crate::ports::logs::{LineMark, LogBatch, LogError, LogLine, LogMark, LogRead, LogSource, LogStream, OutputOf};
 
 /// The most lines of one read.
 const READ_MAX: usize = 100;
@@ -198,18 +198,24 @@ impl LogSource for FakeLogs {
     fn open<'a>(
         &'a self,
         agent: &'a AgentName,
-        from: Option<&'a LogPosition>,
+        source: &'a SourceId,
+        from: &'a [LogPosition],
         whole: bool,
     ) -> Pending<'a, Result<Box<dyn LogStream>, LogError>> {
         Box::pin(async move {
             let stream = {
                 let mut state = self.state();
-                state.opened.push((agent.clone(), from.cloned()));
+                if *source != SourceId::Container {
+                    return Err(LogError::Missing(agent.clone()));
+                }
+                state.opened.push((agent.clone(), from.first().cloned()));
                 if let Some(error) = state.open_faults.get_mut(agent).and_then(VecDeque::pop_front) {
                     return Err(error);
                 }
                 let Some(container) = state.containers.get(agent) else { return Err(LogError::Missing(agent.clone())) };
                 let after = from
+                    .iter()
+                    .find_map(LogPosition::of_container)
                     .filter(|position| position.container == container.instance.id)
                     .map(|position| LogMark { at_ns: position.at_ns, seen: position.seen });
                 let next = match after {
@@ -260,7 +266,7 @@ impl FakeStream {
         for line in container.lines[begin..end].iter().take(READ_MAX) {
             let known = LogLine {
                 at: Wall(line.at_ns.div_euclid(1_000_000)),
-                position: line.mark,
+                position: LineMark::Time(line.mark),
                 is_of_this_life: line.life == self.life,
                 is_cut: line.is_cut,
                 stream: OutputOf::Stdout,
@@ -285,8 +291,15 @@ impl FakeStream {
 }
 
 impl LogStream for FakeStream {
-    fn instance(&self) -> &Instance {
-        &self.instance
+    fn instance(&self) -> Option<&Instance> {
+        Some(&self.instance)
+    }
+
+    fn position(&self, line: &LogLine) -> Option<LogPosition> {
+        match line.position {
+            LineMark::Time(mark) => Some(mark.of(&self.instance.id)),
+            LineMark::Byte { .. } | LineMark::Entry(_) | LineMark::Nowhere => None,
+        }
     }
 
     fn next<'a>(&'a mut self, into: &'a mut LogBatch) -> Pending<'a, Result<LogRead, LogError>> {
