@@ -10,8 +10,8 @@ use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread;
 use switchman::actor::intake::{Admission, Intake};
 use switchman::domain::{
-    Answer, ContainerPosition, FailureId, FailureKind, Generation, LogPosition, Outcome, Report, Reporter, Stamp, Steady, Trust, Wall,
-    Window,
+    Answer, ContainerPosition, FailureId, FailureKind, Generation, LogPosition, Outcome, Report, Reporter, Stamp,
+    Steady, Trust, Wall, Window,
 };
 use switchman::machine::agent::Command;
 

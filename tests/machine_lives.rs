@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use switchman::domain::{
-    Apply, Change, Delivered, Disposition, Facts, FailureKind, Fingerprint, Generation, Instance, IntentOutcome,
-    ContainerPosition, LogPosition, Mounted, Origin, Outcome, ParkReason, Plan, Reload, Report, RuntimeState, Sighting, SubscriptionType,
-    Surroundings, Wall, Window,
+    Apply, Change, ContainerPosition, Delivered, Disposition, Facts, FailureKind, Fingerprint, Generation, Instance,
+    IntentOutcome, LogPosition, Mounted, Origin, Outcome, ParkReason, Plan, Reload, Report, RuntimeState, Sighting,
+    SubscriptionType, Surroundings, Wall, Window,
 };
 use switchman::machine::agent::testing::{RecordFold, Rig, given, life, policy, report, sighting};
 use switchman::machine::agent::{

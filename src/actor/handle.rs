@@ -13,7 +13,7 @@ use super::intake::{Admission, Answered, Hints, IDS_FOR, IDS_MAX, Intake, Waited
 use super::leases::Leases;
 use super::pool::{PoolHandle, PoolMsg};
 use super::seat::Seat;
-use crate::classify::Classifier;
+use crate::classify::{Classifier, Zone};
 use crate::domain::{
     AgentName, Answer, CauseBy, ContainerProblem, Generation, Halt, IntentId, IntentRecord, Moment, Outcome, Reading,
     Report, ReportId, RuntimeState, SubscriptionName, TurnClass, TurnId, Wall,
@@ -172,6 +172,8 @@ pub struct AgentStatus {
     pub policy: Arc<Policy>,
     /// Why its log cannot be read.
     pub log_trouble: Option<String>,
+    /// Where clocks without a zone are read in what it says.
+    pub zone: Zone,
     /// Why nothing is switched by itself, for anybody.
     pub halt: Option<Halt>,
     /// The moment of the question.
@@ -203,6 +205,7 @@ impl Switchman {
             state: seat.state(),
             policy: seat.policy(),
             log_trouble: seat.log_trouble(),
+            zone: seat.zone(),
             halt: self.halt(),
             now: self.0.clock.now(),
         }

@@ -22,8 +22,8 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::domain::{
-    Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, SourceId, Stamp, Steady,
-    SubscriptionName, TurnId, Wall, Window,
+    Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, SourceId, Stamp,
+    Steady, SubscriptionName, TurnId, Wall, Window,
 };
 use crate::machine::agent::{Command, Reply, Ticket};
 use crate::machine::turns::TurnRequest;

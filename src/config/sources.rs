@@ -39,7 +39,10 @@ fn entry(mut table: Section<'_>, findings: &Findings) -> Option<Placed<SourceTex
     let journald = table.text("journald", "\"agent.service\"").placed();
     let stdin = table.flag("stdin").placed();
     let (says, is_good) = (
-        [table.has("files"), table.has("journald"), table.has("stdin")].into_iter().filter(|is_there| *is_there).count(),
+        [table.has("files"), table.has("journald"), table.has("stdin")]
+            .into_iter()
+            .filter(|is_there| *is_there)
+            .count(),
         files.is_some() || journald.is_some() || stdin.is_some(),
     );
     table.finish(false);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::domain::words::words;
 use crate::domain::{
-    Apply, Fence, Format, Model, Provider, QuotaIdentity, SourceId, SubscriptionName, SubscriptionType, Tool, Utilisation, Wall,
-    Window,
+    Apply, Fence, Format, Model, Provider, QuotaIdentity, SourceId, SubscriptionName, SubscriptionType, Tool,
+    Utilisation, Wall, Window,
 };
 
 /// How the agent is run, as far as a decision depends on it.

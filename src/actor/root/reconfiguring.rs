@@ -330,13 +330,7 @@ impl Supervised {
         }
     }
 
-    fn follow(
-        &self,
-        seat: &Arc<Seat>,
-        source: SourceId,
-        logs: Arc<dyn LogSource>,
-        known: Option<Vec<LogPosition>>,
-    ) {
+    fn follow(&self, seat: &Arc<Seat>, source: SourceId, logs: Arc<dyn LogSource>, known: Option<Vec<LogPosition>>) {
         let (switchman, seat, asked_at) =
             (self.parts.switchman.clone(), Arc::clone(seat), self.parts.pool.clock.now().wall);
         let name = TaskName::Reader(seat.agent.as_str().to_owned(), source.clone());

@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row, params};
 use super::columns::Cells;
 use super::{read, texts, turns};
 use crate::domain::{
-    AgentName, AgentRecord, Assignment, Attributes, Deferred, Fingerprint, Generation, Issued, OpenIntent,
-    Pause, Plan, Rest, Trouble, TurnsRecord, Wall,
+    AgentName, AgentRecord, Assignment, Attributes, Deferred, Fingerprint, Generation, Issued, OpenIntent, Pause, Plan,
+    Rest, Trouble, TurnsRecord, Wall,
 };
 use crate::ports::store::StoreError;
 
