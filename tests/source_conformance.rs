@@ -7,6 +7,8 @@
 mod files;
 #[path = "source_conformance/follower.rs"]
 mod follower;
+#[path = "source_conformance/journal.rs"]
+mod journal;
 
 use switchman::domain::SourceId;
 use switchman::ports::logs::LogSource;
