@@ -10,8 +10,8 @@ use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread;
 use switchman::actor::intake::{Admission, Intake};
 use switchman::domain::{
-    Answer, ContainerPosition, FailureId, FailureKind, Generation, LogPosition, Outcome, Report, Reporter, Stamp,
-    Steady, Trust, Wall, Window,
+    Answer, ContainerPosition, FailureId, FailureKind, Generation, LogPosition, Outcome, Report, Reporter, SourceId,
+    SourcePlace, Stamp, Steady, Trust, Wall, Window,
 };
 use switchman::machine::agent::Command;
 
@@ -227,6 +227,29 @@ fn a_count_out_of_a_log_brings_its_position_along() {
     assert!(matches!(post(&mut intake, line(0, 4)), Admission::Settled(_)));
     assert!(matches!(post(&mut intake, line(1, 5)), Admission::Queued(_)));
     assert_eq!(intake.counted_to(), [], "the fifth line's own report writes down more");
+}
+
+/// Each source has a place of its own, and what is counted out of one takes none of another along.
+#[test]
+fn counts_out_of_two_sources_bring_both_positions_along() {
+    let at = |unit: &str, cursor: &str| LogPosition::Source {
+        source: SourceId::Journal(unit.to_owned()),
+        place: SourcePlace::Journal { cursor: cursor.to_owned() },
+        at: Wall(0),
+    };
+    let line = |unit: &str, cursor: &str| Report { read_to: Some(at(unit, cursor)), ..report(0, 0) };
+    let mut intake = Intake::default();
+    let post = |intake: &mut Intake, line| intake.post(line, 0, Stamp::Generation(Generation(1)), Steady(0)).0;
+    for (number, unit) in ["x.service", "y.service"].into_iter().enumerate() {
+        assert!(matches!(post(&mut intake, line(unit, "1")), Admission::Queued(_)), "{unit}");
+        let first = intake.take(1).reports.remove(0);
+        intake.answer(first, Ok(answer(number as u64 + 1)), Steady(0), Wall(0));
+    }
+    for (unit, cursor) in [("x.service", "2"), ("y.service", "2"), ("x.service", "3")] {
+        assert!(matches!(post(&mut intake, line(unit, cursor)), Admission::Settled(_)));
+    }
+    assert_eq!(intake.counted_to(), [at("y.service", "2"), at("x.service", "3")]);
+    assert_eq!(intake.counts(), [(failure(1), 3), (failure(2), 2)]);
 }
 
 fn failure(number: u64) -> FailureId {

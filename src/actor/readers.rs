@@ -396,7 +396,7 @@ fn report_of(verdict: Verdict, line: &LogLine, of: Option<&Instance>) -> Report 
         observed_at: Some(line.at),
         origin: match of {
             None => Origin::Dated,
-            Some(life) if line.is_of_this_life => Origin::Life(life.clone()),
+            Some(instance) if line.is_of_this_life => Origin::Life(instance.clone()),
             Some(_) => Origin::EarlierLife,
         },
         read_to: None,

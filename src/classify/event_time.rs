@@ -19,7 +19,12 @@ struct Record {
 /// The time that a record states at its top level; `None` if it is no JSON object or states none.
 #[must_use]
 pub fn stated_time(line: &[u8]) -> Option<Wall> {
-    let record: Record = serde_json::from_slice(line.trim_ascii()).ok()?;
+    let line = line.trim_ascii();
+    // A list could be read as a record as well.
+    if !line.starts_with(b"{") {
+        return None;
+    }
+    let record: Record = serde_json::from_slice(line).ok()?;
     let stated: jiff::Timestamp = record.timestamp?.as_str()?.parse().ok()?;
     Some(Wall(stated.as_millisecond()))
 }

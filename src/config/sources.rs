@@ -75,7 +75,7 @@ pub(super) fn of_agent(
     let mut sources: Vec<Placed<SourceId>> = Vec::with_capacity(texts.len());
     for Placed { value, at } in texts {
         let value = match value {
-            SourceText::Files(pattern) => files(Placed { value: pattern, at: at.clone() }, with, findings),
+            SourceText::Files(pattern) => files(&Placed { value: pattern, at: at.clone() }, with, findings),
             SourceText::Journald(unit) => journal(&Placed { value: unit, at: at.clone() }, with, findings),
             SourceText::Stdin => Some(SourceId::Stdin),
         };
@@ -89,8 +89,8 @@ pub(super) fn of_agent(
     sources
 }
 
-fn files(text: Placed<String>, with: Expansion<'_>, findings: &Findings) -> Option<SourceId> {
-    let path = path::read(&text, "files", with, findings)?;
+fn files(text: &Placed<String>, with: Expansion<'_>, findings: &Findings) -> Option<SourceId> {
+    let path = path::read(text, "files", with, findings)?;
     if !path::is_straight(&path) {
         findings.error(&text.at, "`files` goes up with `..`", "write the path without it");
         return None;
@@ -104,7 +104,7 @@ fn files(text: Placed<String>, with: Expansion<'_>, findings: &Findings) -> Opti
         findings.error(&text.at, format!("`files` is no pattern: {}", bad.msg), hint);
         return None;
     }
-    if pattern.split('/').skip(1).next().is_none_or(|first| first.contains(['*', '?', '['])) {
+    if pattern.split('/').nth(1).is_none_or(|first| first.contains(['*', '?', '['])) {
         findings.error(&text.at, "`files` begins with a pattern", "name the folder that all of it is in");
         return None;
     }

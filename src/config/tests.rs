@@ -13,6 +13,7 @@ mod deliveries;
 mod discovery;
 mod hostile_labels;
 mod notifications;
+mod sources;
 mod terms;
 mod turns;
 

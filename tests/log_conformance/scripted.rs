@@ -381,3 +381,18 @@ async fn a_flood_waits_until_it_is_asked_for() {
     assert!(after - before <= 100 * (64 + 16) * 1024 + MEGABYTE, "{} bytes for 100 turns", after - before);
     assert!(after - before >= 32 * 100 * 1024, "{} bytes for 100 turns", after - before);
 }
+
+#[tokio::test]
+async fn of_the_environment_of_a_container_its_time_zone_is_known_and_nothing_else() {
+    for (env, expected) in [
+        (r#"["PATH=/bin","XTZ=no","TZ=Europe/Rome","TOKEN=TZ=no"]"#, Some("Europe/Rome")),
+        (r#"["TZ="]"#, None),
+        ("[]", None),
+        ("null", None),
+    ] {
+        let look = LOOK.replace(r#""Tty":false"#, &format!(r#""Tty":false,"Env":{env}"#));
+        let engine = Engine::with_look(vec![Act::Send(answer(200, &look))], vec![vec![head(), end()]]);
+        assert_eq!(engine.open().await.stream.zone(), expected, "{env}");
+    }
+    assert_eq!(Engine::new(vec![vec![head(), end()]]).open().await.stream.zone(), None);
+}

@@ -79,7 +79,9 @@ impl Follower {
         loop {
             if let Some((text, position, is_cut)) = self.came.pop_front() {
                 self.cut += u32::from(is_cut);
-                position.into_iter().for_each(|position| self.note(position));
+                if let Some(position) = position {
+                    self.note(position);
+                }
                 if self.came.is_empty() {
                     self.note_moved();
                 }
@@ -102,9 +104,7 @@ impl Follower {
     pub(crate) async fn until(&mut self, is: impl Fn(&Self) -> bool) {
         while !is(self) {
             self.read().await.expect("the stream goes on");
-            while let Some((text, ..)) = self.came.pop_front() {
-                panic!("a line that nobody wrote: {text}");
-            }
+            assert!(self.came.is_empty(), "lines that nobody wrote: {:?}", self.came);
             self.note_moved();
         }
     }

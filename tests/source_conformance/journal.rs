@@ -63,7 +63,7 @@ impl Journal {
             .args(["--quiet", "--output=json", "--output-fields=_PID"])
             .output()
             .unwrap();
-        shown.stdout.iter().filter(|byte| **byte == b'\n').count()
+        String::from_utf8_lossy(&shown.stdout).lines().count()
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use switchman::domain::{
-    Attributes, Change, FailureRecord, IntentOutcome, Notification, ReportId, Turn, TurnEnd, TurnsRecord, Wall,
+    Attributes, Change, ContainerPosition, FailureRecord, IntentOutcome, LogPosition, Notification, ReportId, SourceId,
+    SourcePlace, Turn, TurnEnd, TurnsRecord, Wall,
 };
 use switchman::drivers::sqlite::{OpenError, Options, SqliteStore};
 use switchman::ports::store::{HistoryQuery, Retention, Store as _, StoreError};
@@ -268,6 +269,29 @@ async fn a_database_of_schema_3_is_read() {
     let waiting = store.outgoing("ops", 10).await.unwrap();
     assert_eq!(waiting.len(), 2, "an id is told once, also one of before");
     assert_eq!(waiting[1].notification, about_nobody);
+}
+
+#[tokio::test]
+async fn a_database_of_schema_4_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("switchman.db");
+    let store = migrated(&path, include_str!("../fixtures/store_v4.sql"));
+    assert_eq!(store.load_agent(&agent("web")).await.unwrap().unwrap().attributes, full_attributes());
+    let pool = store.load_pool(Wall(T0)).await.unwrap();
+    assert_eq!((pool.readings.len(), pool.halt.is_some()), (1, true));
+    let container = LogPosition::Container(ContainerPosition {
+        container: "f00d".to_owned(),
+        at_ns: 1_700_000_000_000_000_001,
+        seen: 2,
+    });
+    assert_eq!(store.log_positions().await.unwrap(), [(agent("web"), container.clone())]);
+    let source = SourceId::Journal("web.service".to_owned());
+    let place = SourcePlace::Journal { cursor: "s=1;i=2".to_owned() };
+    let position = LogPosition::Source { source, place, at: Wall(T0) };
+    store.commit(vec![Change::LogRead(agent("web"), position.clone())]).await.unwrap();
+    drop(store);
+    let store = open(&path).unwrap();
+    assert_eq!(store.log_positions().await.unwrap(), [(agent("web"), container), (agent("web"), position)]);
 }
 
 #[tokio::test]

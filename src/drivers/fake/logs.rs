@@ -32,6 +32,8 @@ struct State {
     opened: Vec<(AgentName, Option<LogPosition>)>,
     /// Streams that an agent has open.
     open: BTreeMap<AgentName, usize>,
+    /// The zones that containers keep.
+    zones: BTreeMap<AgentName, String>,
 }
 
 struct Container {
@@ -163,6 +165,11 @@ impl FakeLogs {
         self.state().open_faults.entry(agent.clone()).or_default().push_back(error);
     }
 
+    /// The container of the agent keeps this time zone, as a stream that is opened from now on says.
+    pub fn keep_zone(&self, agent: &AgentName, zone: &str) {
+        self.state().zones.insert(agent.clone(), zone.to_owned());
+    }
+
     /// From where the agent's log was asked for, every time, failed attempts included.
     #[must_use]
     pub fn opened(&self, agent: &AgentName) -> Vec<Option<LogPosition>> {
@@ -227,6 +234,7 @@ impl LogSource for FakeLogs {
                     logs: self.clone(),
                     agent: agent.clone(),
                     instance: container.instance.clone(),
+                    zone: state.zones.get(agent).cloned(),
                     life: container.life,
                     cuts: container.cuts,
                     after,
@@ -246,6 +254,7 @@ struct FakeStream {
     logs: FakeLogs,
     agent: AgentName,
     instance: Instance,
+    zone: Option<String>,
     life: u64,
     cuts: u64,
     /// The position that was opened from, until a line after it has been given out.
@@ -293,6 +302,10 @@ impl FakeStream {
 impl LogStream for FakeStream {
     fn instance(&self) -> Option<&Instance> {
         Some(&self.instance)
+    }
+
+    fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
     }
 
     fn position(&self, line: &LogLine) -> Option<LogPosition> {

@@ -53,10 +53,10 @@ impl JournalSources {
         command.args(["--follow", "--output=json", "--all", "--quiet", "--no-pager"]);
         command.args(self.folder.iter().map(|folder| format!("--directory={folder}")));
         command.arg(format!("--unit={unit}"));
-        let own = from.iter().filter(|position| *position.source() == source);
+        let mut own = from.iter().filter(|position| *position.source() == source);
         let mut cursor = None;
         let mut moved = Vec::new();
-        match own.last() {
+        match own.next_back() {
             Some(LogPosition::Source { place: SourcePlace::Journal { cursor: known }, .. }) => {
                 command.args(["--no-tail".to_owned(), format!("--after-cursor={known}")]);
                 cursor = Some(known.clone());

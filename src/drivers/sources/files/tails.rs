@@ -59,7 +59,7 @@ pub(super) struct Tails {
     from: HashMap<String, ((u64, u64), u64)>,
     /// What came to be later is read from its beginning; `None`: the source was never known.
     known_since: Option<Wall>,
-    tails: HashMap<u32, Tail>,
+    files: HashMap<u32, Tail>,
     by_path: HashMap<String, u32>,
     /// Those that have grown, each once.
     line: VecDeque<u32>,
@@ -91,10 +91,10 @@ struct Tail {
 
 impl Tails {
     /// Nothing is looked at yet. `None` if the text is no pattern.
-    pub(super) fn new(pattern: &str, from: &[LogPosition], now: Wall, places: Arc<Semaphore>) -> Option<Self> {
+    pub(super) fn new(pattern: &str, positions: &[LogPosition], now: Wall, places: Arc<Semaphore>) -> Option<Self> {
         let source = SourceId::Files(pattern.to_owned());
-        let (mut files, mut since, mut newest) = (HashMap::new(), None, None);
-        for position in from {
+        let (mut from, mut since, mut newest) = (HashMap::new(), None, None);
+        for position in positions {
             let LogPosition::Source { source: of, place, at } = position else { continue };
             if *of != source {
                 continue;
@@ -102,7 +102,7 @@ impl Tails {
             newest = newest.max(Some(*at));
             match place {
                 SourcePlace::Known => since = Some(*at),
-                SourcePlace::File { path, file, offset } => drop(files.insert(path.clone(), (*file, *offset))),
+                SourcePlace::File { path, file, offset } => drop(from.insert(path.clone(), (*file, *offset))),
                 SourcePlace::Gone { .. } | SourcePlace::Journal { .. } => {}
             }
         }
@@ -113,9 +113,9 @@ impl Tails {
         Some(Self {
             source,
             pattern: Pattern::parse(pattern)?,
-            from: files,
+            from,
             known_since: since.or(newest),
-            tails: HashMap::new(),
+            files: HashMap::new(),
             by_path: HashMap::new(),
             line: VecDeque::new(),
             next: 0,
@@ -146,7 +146,7 @@ impl Tails {
     /// The position behind a line.
     pub(super) fn position(&self, line: &LogLine) -> Option<LogPosition> {
         let LineMark::Byte { file, upto } = line.position else { return None };
-        let tail = self.tails.get(&file)?;
+        let tail = self.files.get(&file)?;
         // Of a file whose name another one has by now there is no place to keep.
         if self.by_path.get(&tail.path).is_some_and(|known| *known != file) {
             return None;
@@ -156,7 +156,7 @@ impl Tails {
 
     /// Where a file has been read to without a line.
     fn note(&mut self, file: u32, now: Wall) {
-        let place = self.tails.get(&file).map(|tail| self.place(tail, tail.offset, now));
+        let place = self.files.get(&file).map(|tail| self.place(tail, tail.offset, now));
         self.moved.extend(place);
     }
 
@@ -173,7 +173,7 @@ impl Tails {
     }
 
     fn put_in_line(&mut self, file: u32) {
-        if let Some(tail) = self.tails.get_mut(&file)
+        if let Some(tail) = self.files.get_mut(&file)
             && !std::mem::replace(&mut tail.is_in_line, true)
         {
             self.line.push_back(file);
@@ -206,7 +206,7 @@ impl Tails {
             }
             self.has_looked = true;
         }
-        for tail in self.tails.values_mut() {
+        for tail in self.files.values_mut() {
             if tail.read_at.plus(IDLE) < now && !tail.is_in_line && !tail.is_gone {
                 // Nothing has come for a while: it is opened, and its last words are read, again when something does.
                 self.held -= tail.splitter.held();
@@ -237,19 +237,19 @@ impl Tails {
             .by_path
             .iter()
             .filter(|(path, file)| {
-                self.tails.get(file).is_none_or(|tail| !in_place.contains(&(path.as_str(), tail.id)))
+                self.files.get(file).is_none_or(|tail| !in_place.contains(&(path.as_str(), tail.id)))
             })
             .map(|(_, file)| *file)
             .collect();
         // All names are given up before any is taken: two files may have changed theirs.
         for file in &lost {
-            if let Some(tail) = self.tails.get(file) {
+            if let Some(tail) = self.files.get(file) {
                 let path = tail.path.clone();
                 self.by_path.remove(&path);
             }
         }
         for file in lost {
-            let Some(tail) = self.tails.get_mut(&file) else { continue };
+            let Some(tail) = self.files.get_mut(&file) else { continue };
             let old = tail.path.clone();
             if let Some(path) = by_id.get(&tail.id) {
                 (*path).clone_into(&mut tail.path);
@@ -273,7 +273,7 @@ impl Tails {
 
     /// A file that is known is still where it was. Says whether it can be read, as far as that is known.
     fn look_again(&mut self, file: u32, len: u64, now: Wall) -> bool {
-        let Some(tail) = self.tails.get_mut(&file) else { return false };
+        let Some(tail) = self.files.get_mut(&file) else { return false };
         if len < tail.taken {
             self.cut(file, now);
         } else if len > tail.taken {
@@ -284,7 +284,7 @@ impl Tails {
 
     /// The file is shorter than what was read of it.
     fn cut(&mut self, file: u32, now: Wall) {
-        let Some(tail) = self.tails.get_mut(&file) else { return };
+        let Some(tail) = self.files.get_mut(&file) else { return };
         self.held -= tail.splitter.held();
         tail.splitter.clear();
         (tail.offset, tail.taken) = (0, 0);
@@ -333,7 +333,7 @@ impl Tails {
             is_gone: false,
             read_at: now,
         };
-        self.tails.insert(file, tail);
+        self.files.insert(file, tail);
         self.by_path.insert(found.path, file);
         self.has_gap |= is_cut;
         if kept != Some(offset) {
@@ -349,7 +349,7 @@ impl Tails {
     pub(super) fn turn(&mut self, now: Wall) -> Turn {
         let mut turn = Turn { has_gap: std::mem::take(&mut self.has_gap), ..Turn::default() };
         let Some(file) = self.line.pop_front() else { return turn };
-        let Some(mut tail) = self.tails.remove(&file) else { return turn };
+        let Some(mut tail) = self.files.remove(&file) else { return turn };
         tail.is_in_line = false;
         let read = self.read(&mut tail, file, now, &mut turn);
         match read {
@@ -368,12 +368,12 @@ impl Tails {
             Read::End => {}
             Read::Another => turn.wants_look = true,
             Read::Cut => {
-                self.tails.insert(file, tail);
+                self.files.insert(file, tail);
                 self.cut(file, now);
                 return turn;
             }
         }
-        self.tails.insert(file, tail);
+        self.files.insert(file, tail);
         turn
     }
 
@@ -384,14 +384,15 @@ impl Tails {
             Some((handle, _)) => handle,
             None if tail.is_gone => return Read::End,
             None => match tree::open_file(&tail.path) {
-                Ok((handle, id, _)) if id == tail.id => match Arc::clone(&self.places).try_acquire_owned() {
-                    Ok(place) => &tail.open.insert((handle, place)).0,
-                    // Too many are open: this one is for the turn.
-                    Err(_) => {
+                Ok((handle, id, _)) if id == tail.id => {
+                    if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+                        &tail.open.insert((handle, place)).0
+                    } else {
+                        // Too many are open: this one is for the turn.
                         opened = handle;
                         &opened
                     }
-                },
+                }
                 Ok(_) | Err(_) => return Read::Another,
             },
         };
