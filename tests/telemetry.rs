@@ -364,6 +364,7 @@ fn everything_measured() -> String {
     metrics.switch_step(Step::Total, Some(Duration::from_secs(1)));
     metrics.recovered(Some(Duration::from_secs(1)));
     metrics.log_lines_read("container", 1);
+    metrics.log_lines_cut("container", 1);
     metrics.engine_called("inspect", Duration::from_secs(1));
     metrics.engine_failed("inspect", Disposition::Transient);
     metrics.notified("https://example.org", "sent");

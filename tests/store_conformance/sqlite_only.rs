@@ -199,7 +199,7 @@ fn migrated(path: &Path, older: &str) -> SqliteStore {
     assert!(before.len() > 12, "{before:?}");
     assert_eq!(rows(&conn, &tables), before);
     let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
     store
 }
 
