@@ -17,7 +17,7 @@
 //! A line of a source that knows no lives is held against the time that it states itself, if it does: what was written
 //! before the last switch is about what was before, and what is older than a day is history.
 //!
-//! Tests: `tests/shell/logs.rs`, `tests/shell/sources.rs`, and the black-box suites.
+//! Tests: `tests/shell/logs.rs`, `tests/sources.rs`, and the black-box suites with containers.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -162,3 +162,14 @@ fn what_is_not_there_yet_is_a_warning() {
     );
     assert!(!EXAMPLE.contains("\nsources"), "the example reads nothing that is not there");
 }
+
+#[test]
+fn the_example_of_the_document_is_accepted() {
+    let document = include_str!("../../../docs/sources.md");
+    let example = document.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let subscription = "[[subscription]]\nname = \"a\"\nprovider = \"anthropic\"\ncredential = { env = \"A\" }\n";
+    let own = "tool = \"claude-code\"\ncontainer = \"reviewer\"\ndelivery = { file = \"/w\" }\n";
+    let read = read(&format!("{subscription}{example}{own}"), "reviewer");
+    let files = "files:/srv/reviewer/.claude/projects/**/*.jsonl";
+    assert_eq!(read, ["container", files, "journald:agent@reviewer.service", "stdin"]);
+}
