@@ -19,7 +19,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt;
-use switchman::domain::AgentName;
+use switchman::domain::{AgentName, SourceId};
 use switchman::drivers::docker::DockerHost;
 use switchman::drivers::docker::logs::DockerLogs;
 use switchman::drivers::system_clock::SystemClock;
@@ -120,7 +120,7 @@ async fn measure(kind: &str, socket: &str, count: usize) -> f64 {
             for agent in agents {
                 let (logs, ready_in) = (Arc::clone(&logs), ready_in.clone());
                 tokio::spawn(async move {
-                    let mut stream = logs.open(&agent, None, true).await.expect("a log");
+                    let mut stream = logs.open(&agent, &SourceId::Container, &[], true).await.expect("a log");
                     loop {
                         // A reader that waits keeps no room: a batch per read.
                         let mut batch = LogBatch::default();

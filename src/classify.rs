@@ -31,6 +31,7 @@
 mod classifier;
 mod context;
 mod document;
+mod event_time;
 mod evidence;
 mod exit;
 mod http;
@@ -53,6 +54,7 @@ mod windows;
 
 pub use classifier::Classifier;
 pub use context::Context;
+pub use event_time::stated_time;
 pub use evidence::{Evidence, RuleId, Verdict};
 pub use probed::{Probed, probed};
 pub use reset_time::Zone;

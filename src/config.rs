@@ -50,6 +50,7 @@ mod rules;
 mod secret;
 mod size;
 mod socket;
+mod sources;
 mod subscription;
 mod switching;
 mod terms;
@@ -203,6 +204,7 @@ impl Config {
             subscriptions: agent.subscriptions.clone(),
             models: agent.models.clone(),
             text: agent.text,
+            sources: agent.read(),
             switching: switching.enabled && !agent.is_monitor_only,
             is_monitor_only: agent.is_monitor_only,
             cooldown: switching.cooldown,

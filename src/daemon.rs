@@ -273,7 +273,9 @@ async fn incumbents(store: &dyn Store, found: &[FoundContainer]) -> Incumbents {
     // A store that cannot be read keeps the daemon from starting a moment later, and says why.
     let read = store.log_positions().await.unwrap_or_default();
     let name_of = |id: &str| found.iter().find(|one| one.id == id).map(|one| one.name.clone());
-    read.into_iter().filter_map(|(agent, position)| Some((agent, name_of(&position.container)?))).collect()
+    read.into_iter()
+        .filter_map(|(agent, position)| Some((agent, name_of(&position.of_container()?.container)?)))
+        .collect()
 }
 
 /// The sockets of agents, where they have sockets of their own.

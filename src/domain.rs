@@ -46,7 +46,7 @@ pub use ids::{
     TurnKey,
 };
 pub use intent::{Cause, CauseBy, IntentOutcome, Plan};
-pub use log::LogPosition;
+pub use log::{ContainerPosition, LogPosition, SourceId, SourcePlace};
 pub use moment::{Due, Moment, Steady, Wall};
 pub use notice::{Gathered, Message, Notes, Severity, TroubleKey, TroubleNote};
 pub use probe::{PROBE_EVERY_MIN, ProbeForm, ProbeOutcome, ProbePlan};

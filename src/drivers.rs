@@ -18,6 +18,7 @@ pub mod probe;
 pub mod process;
 mod reload_http;
 pub mod runtimes;
+pub mod sources;
 pub mod sqlite;
 pub mod state_dir;
 pub mod system_clock;

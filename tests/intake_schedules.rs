@@ -10,8 +10,8 @@ use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread;
 use switchman::actor::intake::{Admission, Intake};
 use switchman::domain::{
-    Answer, FailureId, FailureKind, Generation, LogPosition, Outcome, Report, Reporter, Stamp, Steady, Trust, Wall,
-    Window,
+    Answer, ContainerPosition, FailureId, FailureKind, Generation, LogPosition, Outcome, Report, Reporter, SourceId,
+    SourcePlace, Stamp, Steady, Trust, Wall, Window,
 };
 use switchman::machine::agent::Command;
 
@@ -210,21 +210,47 @@ fn a_count_outlives_the_answer_that_it_was_counted_for() {
 /// How far a log was read goes with the counts, and never back behind what a later report has written down.
 #[test]
 fn a_count_out_of_a_log_brings_its_position_along() {
-    let at = |seen| Some(LogPosition { container: "one".to_owned(), at_ns: 1, seen });
+    let at = |seen| {
+        let container = "one".to_owned();
+        Some(LogPosition::Container(ContainerPosition { container, at_ns: 1, seen }))
+    };
     let line = |kind: u64, seen| Report { read_to: at(seen), ..report(kind, 0) };
     let mut intake = Intake::default();
     let post = |intake: &mut Intake, line| intake.post(line, 0, Stamp::Generation(Generation(1)), Steady(0)).0;
     assert!(matches!(post(&mut intake, line(0, 1)), Admission::Queued(_)));
     let first = intake.take(1).reports.remove(0);
     intake.answer(first, Ok(answer(1)), Steady(0), Wall(0));
-    assert_eq!(intake.counted_to(), None);
+    assert_eq!(intake.counted_to(), []);
     for seen in [2, 3] {
         assert!(matches!(post(&mut intake, line(0, seen)), Admission::Settled(_)));
     }
-    assert_eq!((intake.counted_to(), intake.counted_to()), (at(3), None));
+    assert_eq!((intake.counted_to(), intake.counted_to()), (vec![at(3).unwrap()], vec![]));
     assert!(matches!(post(&mut intake, line(0, 4)), Admission::Settled(_)));
     assert!(matches!(post(&mut intake, line(1, 5)), Admission::Queued(_)));
-    assert_eq!(intake.counted_to(), None, "the fifth line's own report writes down more");
+    assert_eq!(intake.counted_to(), [], "the fifth line's own report writes down more");
+}
+
+/// Each source has a place of its own, and what is counted out of one takes none of another along.
+#[test]
+fn counts_out_of_two_sources_bring_both_positions_along() {
+    let at = |unit: &str, cursor: &str| LogPosition::Source {
+        source: SourceId::Journal(unit.to_owned()),
+        place: SourcePlace::Journal { cursor: cursor.to_owned() },
+        at: Wall(0),
+    };
+    let line = |unit: &str, cursor: &str| Report { read_to: Some(at(unit, cursor)), ..report(0, 0) };
+    let mut intake = Intake::default();
+    let post = |intake: &mut Intake, line| intake.post(line, 0, Stamp::Generation(Generation(1)), Steady(0)).0;
+    for (number, unit) in ["x.service", "y.service"].into_iter().enumerate() {
+        assert!(matches!(post(&mut intake, line(unit, "1")), Admission::Queued(_)), "{unit}");
+        let first = intake.take(1).reports.remove(0);
+        intake.answer(first, Ok(answer(number as u64 + 1)), Steady(0), Wall(0));
+    }
+    for (unit, cursor) in [("x.service", "2"), ("y.service", "2"), ("x.service", "3")] {
+        assert!(matches!(post(&mut intake, line(unit, cursor)), Admission::Settled(_)));
+    }
+    assert_eq!(intake.counted_to(), [at("y.service", "2"), at("x.service", "3")]);
+    assert_eq!(intake.counts(), [(failure(1), 3), (failure(2), 2)]);
 }
 
 fn failure(number: u64) -> FailureId {

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use switchman::domain::{AgentName, LogPosition};
+use switchman::domain::{AgentName, LogPosition, SourceId};
 use switchman::drivers::fake::logs::FakeLogs;
 use switchman::ports::logs::{LogError, LogRead, LogSource};
 
@@ -89,7 +89,7 @@ async fn a_restart_ends_the_stream_and_the_next_one_goes_on<R: Rig>() {
     let lines = next.lines(2).await;
     assert_eq!(texts(&lines), ["last words", "second life"]);
     assert_eq!(lines.iter().map(|read| read.line.is_of_this_life).collect::<Vec<_>>(), [false, true]);
-    assert_eq!(next.stream.instance().id, stream.stream.instance().id);
+    assert_eq!(next.container(), stream.container());
     assert_ne!(next.stream.instance(), stream.stream.instance());
 }
 
@@ -109,7 +109,7 @@ async fn the_log_of_what_stopped_can_be_read<R: Rig>() {
 async fn what_is_not_there_is_missing<R: Rig>() {
     let rig = R::new().await;
     let nobody = AgentName::new("nobody");
-    let refused = rig.source().open(&nobody, None, true).await.err();
+    let refused = rig.source().open(&nobody, &SourceId::Container, &[], true).await.err();
     assert_eq!(refused, Some(LogError::Missing(nobody.clone())));
     let mut stream = Reader::open(rig.source(), None, true).await.unwrap();
     rig.remove().await;
@@ -126,7 +126,7 @@ async fn a_position_in_another_container_is_none<R: Rig>() {
     rig.print("b").await;
     let mut whole = Reader::open(rig.source(), Some(&from), true).await.unwrap();
     assert_eq!(texts(&whole.lines(1).await), ["b"]);
-    assert_ne!(whole.stream.instance().id, from.container);
+    assert_ne!(Some(whole.container()), from.of_container().map(|at| at.container.clone()));
     let mut from_now = Reader::open(rig.source(), Some(&from), false).await.unwrap();
     rig.print("c").await;
     assert_eq!(texts(&from_now.lines(1).await), ["c"]);

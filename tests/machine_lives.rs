@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use switchman::domain::{
-    Apply, Change, Delivered, Disposition, Facts, FailureKind, Fingerprint, Generation, Instance, IntentOutcome,
-    LogPosition, Mounted, Origin, Outcome, ParkReason, Plan, Reload, Report, RuntimeState, Sighting, SubscriptionType,
-    Surroundings, Wall, Window,
+    Apply, Change, ContainerPosition, Delivered, Disposition, Facts, FailureKind, Fingerprint, Generation, Instance,
+    IntentOutcome, LogPosition, Mounted, Origin, Outcome, ParkReason, Plan, Reload, Report, RuntimeState, Sighting,
+    SubscriptionType, Surroundings, Wall, Window,
 };
 use switchman::machine::agent::testing::{RecordFold, Rig, given, life, policy, report, sighting};
 use switchman::machine::agent::{
@@ -154,9 +154,39 @@ fn a6_a_life_tells_nothing_where_work_keeps_the_old_credential() {
 }
 
 #[test]
+fn a5_a_line_of_a_session_file_is_held_against_the_time_that_it_states() {
+    let dated = |at: Wall| Report { origin: Origin::Dated, observed_at: Some(at), ..report(FailureKind::RateLimit) };
+    let mut rig = moved();
+    let switched = rig.state.switched_at.expect("it was moved");
+    let before = rig.report(dated(switched.minus(SECOND)));
+    assert_eq!(before.answers(), [Outcome::Stale]);
+    assert_eq!((rig.state.generation(), rig.state.subscription()), (Generation(2), Some(&"b".into())));
+    let _ = rig.report(dated(switched));
+    assert!(rig.state.phase.is_moving(), "it is about what runs now");
+
+    // Also where a life goes on over a switch: the line itself says when it was.
+    let mut rig = with_apply(Apply::Written);
+    let _ = rig.limit_in(1);
+    let _ = rig.pick("b");
+    assert_eq!(rig.report(dated(rig.now.wall)).answers(), [Outcome::Repeat], "while it is being moved");
+    let _ = rig.outcome(EffectOutcome::Preflight(Ok(sighting(RuntimeState::Running, 1, "a"))));
+    let _ = rig.outcome(EffectOutcome::Delivered(Ok(given())));
+    let _ = rig.seen(sighting(RuntimeState::Running, 1, "b"));
+    let switched = rig.state.switched_at.expect("it was moved");
+    rig.pass(SECOND);
+    assert_eq!(rig.report(dated(switched.minus(SECOND))).answers(), [Outcome::Stale]);
+    assert_eq!(rig.report(dated(rig.now.wall)).answers(), [Outcome::Ambiguous], "soon after a switch");
+
+    // With nothing before it there is nothing that it could be about but this.
+    let mut rig = Rig::serving("a");
+    let _ = rig.report(dated(Wall(1)));
+    assert!(rig.state.phase.is_moving());
+}
+
+#[test]
 fn a9_how_far_a_log_was_read_is_written_with_what_was_found_there() {
     let mut rig = moved();
-    let read_to = LogPosition { container: "box".to_owned(), at_ns: 5, seen: 1 };
+    let read_to = LogPosition::Container(ContainerPosition { container: "box".to_owned(), at_ns: 5, seen: 1 });
     let found = rig.report(Report { read_to: Some(read_to.clone()), ..by(life(1)) });
     assert!(found.changes.contains(&Change::LogRead("worker".into(), read_to)), "{:#?}", found.changes);
 }

@@ -67,6 +67,7 @@ conformance! {
     cases::deferred_failures_wait_until_they_are_judged
     cases::counts_are_kept
     logs::how_far_a_log_was_read_is_kept_with_what_was_found_in_it
+    logs::how_far_each_file_of_a_source_was_read_is_kept_until_it_is_gone
     cases::a_cooldown_is_replaced_by_key_and_lifted
     cases::each_target_has_its_own_place_in_the_outbox
     notes::what_a_target_remembers_is_kept_with_its_place

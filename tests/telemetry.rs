@@ -369,6 +369,7 @@ fn everything_measured() -> String {
     metrics.log_lines_read("container", 1);
     metrics.corroborated(FailureKind::RateLimit, Sign::Exit);
     metrics.unclassified_line();
+    metrics.log_lines_cut("container", 1);
     metrics.engine_called("inspect", Duration::from_secs(1));
     metrics.engine_failed("inspect", Disposition::Transient);
     metrics.notified("https://example.org", "sent");

@@ -106,7 +106,7 @@ impl Actor for AgentActor {
 
     async fn post_stop(&self, _: ActorRef<AgentMsg>, life: &mut Life) -> Result<(), ActorProcessingErr> {
         let (counts, read_to) = life.parts.seat.desk(|intake| (intake.counts(), intake.counted_to()));
-        let read_to = read_to.map(|position| Change::LogRead(life.parts.seat.agent.clone(), position));
+        let read_to = read_to.into_iter().map(|position| Change::LogRead(life.parts.seat.agent.clone(), position));
         let counts = counts.into_iter().map(|(id, count)| Change::FailureCounted { id, count });
         let changes: Vec<Change> = counts.chain(read_to).collect();
         if !changes.is_empty() {

@@ -14,7 +14,7 @@ use super::leases::Leases;
 use super::overheard::Overheard;
 use super::pool::{PoolHandle, PoolMsg};
 use super::seat::Seat;
-use crate::classify::Classifier;
+use crate::classify::{Classifier, Zone};
 use crate::domain::{
     AgentName, Answer, CauseBy, ContainerProblem, Generation, Halt, IntentId, IntentRecord, Moment, Outcome, Reading,
     Report, ReportId, RuntimeState, SubscriptionName, TurnClass, TurnId, Wall,
@@ -175,6 +175,8 @@ pub struct AgentStatus {
     pub policy: Arc<Policy>,
     /// Why its log cannot be read.
     pub log_trouble: Option<String>,
+    /// Where clocks without a zone are read in what it says.
+    pub zone: Zone,
     /// Why nothing is switched by itself, for anybody.
     pub halt: Option<Halt>,
     /// The moment of the question.
@@ -206,6 +208,7 @@ impl Switchman {
             state: seat.state(),
             policy: seat.policy(),
             log_trouble: seat.log_trouble(),
+            zone: seat.zone(),
             halt: self.halt(),
             now: self.0.clock.now(),
         }

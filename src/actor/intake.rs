@@ -26,8 +26,8 @@ use tokio::sync::{oneshot, watch};
 pub use hints::Hints;
 
 use crate::domain::{
-    Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, Stamp, Steady,
-    SubscriptionName, Trust, TurnId, Wall, Window,
+    Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, SourceId, Stamp,
+    Steady, SubscriptionName, Trust, TurnId, Wall, Window,
 };
 use crate::machine::agent::{Command, Reply, Ticket};
 use crate::machine::turns::TurnRequest;
@@ -109,6 +109,8 @@ struct Key {
     weight: (Trust, bool),
     /// Whether somebody told it, or it was read: what is told in two ways is two signs.
     was_told: bool,
+    /// Where it was read: a count that is written down takes the place of one part of one source along.
+    place: Option<(SourceId, String)>,
 }
 
 impl Key {
@@ -125,6 +127,7 @@ impl Key {
             reporter: report.reporter,
             weight: (report.trust, report.is_hearsay),
             was_told: report.was_told(),
+            place: report.read_to.as_ref().map(|at| (at.source().clone(), at.part().to_owned())),
         }
     }
 }
@@ -217,9 +220,9 @@ pub struct Intake {
     /// Counts whose answer serves nobody any more and that were not written down yet. As many as reports were handled
     /// since the last flush, at most.
     owed: Vec<(FailureId, u64)>,
-    /// How far a log had been read when the last repeat out of it was counted. Written down with the counts: a line
-    /// whose count is kept must not be read again.
-    counted_to: Option<LogPosition>,
+    /// How far each source had been read when the last repeat out of it was counted. Written down with the counts: a
+    /// line whose count is kept must not be read again.
+    counted_to: Vec<LogPosition>,
     waiting_ids: HashMap<ReportId, (u64, watch::Receiver<Answered>)>,
     ids: Option<Box<Ids>>,
     tickets: u64,
@@ -286,7 +289,10 @@ impl Intake {
             if let Some(index) = self.settled.iter().position(|settled| &settled.key == key)
                 && Duration::from_millis(now.0.saturating_sub(self.settled[index].at.0)) < SETTLED_FOR
             {
-                self.counted_to = report.read_to.or(self.counted_to.take());
+                if let Some(position) = report.read_to {
+                    self.counted_to.retain(|counted| !position.replaces(counted));
+                    self.counted_to.push(position);
+                }
                 return self.count_settled(index, now);
             }
             if let Some(queued) = self.reports.iter_mut().find(|posted| posted.key.as_ref() == Some(key)) {
@@ -299,9 +305,9 @@ impl Intake {
         if self.reports.len() >= REPORTS_MAX {
             return (Admission::Shed, false);
         }
-        if report.read_to.is_some() {
+        if let Some(position) = &report.read_to {
             // Written down with this report, and further on than what was counted before it.
-            self.counted_to = None;
+            self.counted_to.retain(|counted| !position.replaces(counted));
         }
         let (sender, receiver) = watch::channel(None);
         if let Some(id) = &report.id {
@@ -453,9 +459,9 @@ impl Intake {
         std::mem::take(&mut self.owed).into_iter().chain(dirty).collect()
     }
 
-    /// How far logs were read for these counts; to be written down with them, or before any of them.
-    pub fn counted_to(&mut self) -> Option<LogPosition> {
-        self.counted_to.take()
+    /// How far sources were read for these counts; to be written down with them, or before any of them.
+    pub fn counted_to(&mut self) -> Vec<LogPosition> {
+        std::mem::take(&mut self.counted_to)
     }
 
     /// Whether there are counts that were not written down yet.

@@ -1,7 +1,8 @@
-//! Reads the logs of the agents' containers and reports what they tell.
+//! Reads the sources of the agents' lines and reports what they tell: logs of containers, session files, journals of
+//! units, standard input.
 //!
-//! One task per container. It waits for the answer to a report before it reads on: that is the back-pressure, down to the
-//! engine. How far it has read is written down together with each failure that it found, and every few seconds besides; so
+//! One task per agent and source. It waits for the answer to a report before it reads on: that is the back-pressure, down
+//! to the engine. How far it has read is written down together with each failure that it found, and every few seconds besides; so
 //! after a crash no failure is lost and none is reported twice.
 //!
 //! ```text
@@ -13,25 +14,42 @@
 //!
 //! It must not decide anything about an agent: an end of a stream is a hint to look, no more.
 //!
-//! Tests: `tests/shell/logs.rs`, and the black-box suites with containers.
+//! A line of a source that knows no lives is held against the time that it states itself, if it does: what was written
+//! before the last switch is about what was before, and what is older than a day is history.
+//!
+//! Tests: `tests/shell/logs.rs`, `tests/sources.rs`, and the black-box suites with containers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub(super) mod progress;
+
+use self::progress::Progress;
 use super::handle::{ReportError, Switchman};
 use super::intake::Hints;
 use super::seat::Seat;
 use super::shapes::{self, Shapes};
-use crate::classify::{Context, Shape, Verdict};
+use crate::classify::{Context, Shape, Verdict, stated_time};
 use crate::domain::duration::backoff;
-use crate::domain::{Change, Due, FailureKind, Instance, LogPosition, Origin, Report, Reporter, Wall};
-use crate::ports::logs::{LogBatch, LogError, LogLine, LogRead, LogSource};
+use crate::domain::{
+    Change, ContainerPosition, Due, FailureKind, Instance, LogPosition, Origin, Report, Reporter, SourceId, Wall,
+};
+use crate::ports::logs::{LogBatch, LogError, LogLine, LogRead, LogSource, LogStream};
 use crate::telemetry::events;
 
 /// A stream that says nothing for so long is opened again: it may be dead without anybody knowing.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
+
+/// The same for a source of which nothing is known that could be dead: opening it again is a fresh look at it.
+const SILENCE_OF_OTHERS: Duration = Duration::from_secs(3600);
+
+/// Positions that are written down in one transaction.
+const SAVED_AT_ONCE: usize = 500;
+
+/// A line that says that it was written so long before it was read is history.
+const HISTORY: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a position is written down that no failure has written down.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -51,15 +69,14 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// A limit that was over for so long when its line was read is nobody's concern any more.
 const OVER_SINCE: Duration = Duration::from_secs(5 * 60);
 
-/// The reader of one log.
+/// The reader of one source of an agent.
 pub(super) struct Reader {
     pub(super) switchman: Switchman,
     pub(super) seat: Arc<Seat>,
-    pub(super) source: Arc<dyn LogSource>,
-    /// How far it was read before; `None` if it never was.
-    pub(super) read_to: Option<LogPosition>,
-    /// Whether that is written down.
-    pub(super) is_written: bool,
+    pub(super) logs: Arc<dyn LogSource>,
+    pub(super) source: SourceId,
+    /// How far it was read before.
+    pub(super) progress: Progress,
     /// When the log was first asked for.
     pub(super) asked_at: Wall,
     /// Wordings that were told.
@@ -75,13 +92,20 @@ enum Pause {
     Silent,
     /// It cannot be read.
     Failed(LogError),
-    /// The daemon stops.
+    /// Nothing will ever come again.
+    Over,
+    /// The daemon stops, or the source is none any more.
     Stopped,
 }
 
 impl Reader {
-    /// Reads until the daemon stops.
+    /// Reads until the daemon stops, or there is nothing more to read.
     pub(super) async fn run(mut self) {
+        self.read_on().await;
+        self.seat.source_is_read(&self.source, None);
+    }
+
+    async fn read_on(&mut self) {
         // How its agent is comes first, for all of them.
         if self.wait_for_the_first_look().await {
             return;
@@ -89,7 +113,7 @@ impl Reader {
         let mut tries = 0_u32;
         loop {
             let wait = match self.follow().await {
-                Pause::Stopped => return,
+                Pause::Stopped | Pause::Over => return,
                 Pause::Silent => continue,
                 Pause::Ended { had_lines } => {
                     self.look();
@@ -110,40 +134,43 @@ impl Reader {
     /// Opens the log and reads it until something is the matter.
     async fn follow(&mut self) -> Pause {
         let clock = self.switchman.clock();
-        let is_known = self.read_to.is_some();
+        let (is_known, from) = (self.progress.is_known(), self.progress.all());
         let opened = tokio::select! {
-            opened = self.source.open(&self.seat.agent, self.read_to.as_ref(), is_known) => opened,
+            opened = self.logs.open(&self.seat.agent, &self.source, &from, is_known) => opened,
             () = stopped(&mut self.stop) => return Pause::Stopped,
         };
         let mut stream = match opened {
             Ok(stream) => stream,
             Err(error) => return Pause::Failed(error),
         };
-        self.seat.log_is_read(None);
-        let life = stream.instance().clone();
-        if !is_known {
+        drop(from);
+        self.seat.source_is_read(&self.source, None);
+        let life = stream.instance().cloned();
+        if self.source == SourceId::Container {
+            self.seat.keeps_zone(stream.zone());
+        }
+        if let Some(life) = life.as_ref().filter(|_| !is_known) {
             // What is read first begins here; a stream that breaks before its first line begins here again.
-            self.read_to = Some(LogPosition {
+            self.progress.note(LogPosition::Container(ContainerPosition {
                 container: life.id.clone(),
                 at_ns: self.asked_at.0.saturating_mul(1_000_000),
                 seen: 0,
-            });
+            }));
             // The stream begins now; what was written since the log was first asked for is in it by its time.
             return Pause::Silent;
         }
         let (mut batch, mut had_lines) = (LogBatch::default(), false);
+        let silence = if life.is_some() { SILENCE_MAX } else { SILENCE_OF_OTHERS };
+        stream.moved().into_iter().for_each(|position| self.progress.note(position));
         // A position that was never written down is written at once.
-        let mut is_saved = self.is_written;
-        let mut save_at: Option<Due> = (!is_saved).then(|| clock.now().due_after(Duration::ZERO));
+        let mut save_at: Option<Due> = (!self.progress.are_written()).then(|| clock.now().due_after(Duration::ZERO));
         loop {
             let now = clock.now();
-            let saving = save_at.map_or(SILENCE_MAX, |due| due.remaining(now).min(SILENCE_MAX));
+            let saving = save_at.map_or(silence, |due| due.remaining(now).min(silence));
             let read = tokio::select! {
                 biased;
                 () = stopped(&mut self.stop) => {
-                    if !is_saved {
-                        self.save().await;
-                    }
+                    self.save().await;
                     return Pause::Stopped;
                 }
                 read = stream.next(&mut batch) => read,
@@ -151,67 +178,100 @@ impl Reader {
                     if save_at.take().is_none() {
                         return Pause::Silent;
                     }
-                    is_saved = self.save().await;
-                    save_at = (!is_saved).then(|| clock.now().due_after(SAVE_EVERY));
+                    save_at = (!self.save().await).then(|| clock.now().due_after(SAVE_EVERY));
                     continue;
                 }
             };
             match read {
                 Ok(LogRead::Lines) => {}
                 Ok(LogRead::Gap) => self.has_gap(),
+                Ok(LogRead::Over) => {
+                    self.save().await;
+                    return Pause::Over;
+                }
                 Ok(LogRead::Ended) | Err(_) => {
-                    if !is_saved {
-                        self.save().await;
-                    }
+                    self.save().await;
                     return read.map_or_else(Pause::Failed, |_| Pause::Ended { had_lines });
                 }
             }
             if !batch.is_empty() {
-                (had_lines, is_saved) = (true, false);
-                if !self.digest(&batch, &life).await {
+                had_lines = true;
+                if !self.digest(&batch, &*stream).await {
                     return Pause::Stopped;
                 }
-                save_at = save_at.or_else(|| Some(clock.now().due_after(SAVE_EVERY)));
-                // A log in flood never lets the timer below have its turn.
-                if save_at.is_some_and(|due| due.is_past(clock.now())) {
-                    is_saved = self.save().await;
-                    save_at = None;
-                }
-                // A log in flood lets the others have their turn between two reads.
-                tokio::task::yield_now().await;
             }
+            stream.moved().into_iter().for_each(|position| self.progress.note(position));
+            if !self.progress.are_written() {
+                save_at = save_at.or_else(|| Some(clock.now().due_after(SAVE_EVERY)));
+            }
+            // A log in flood never lets the timer above have its turn.
+            if save_at.is_some_and(|due| due.is_past(clock.now())) {
+                save_at = (!self.save().await).then(|| clock.now().due_after(SAVE_EVERY));
+            }
+            // A log in flood lets the others have their turn between two reads.
+            tokio::task::yield_now().await;
         }
     }
 
-    /// Reports what the lines tell. The position moves on line by line, and with each report. False if the daemon stops
-    /// before a line was recorded: it is read again.
-    async fn digest(&mut self, batch: &LogBatch, life: &Instance) -> bool {
-        self.switchman.telemetry().metrics().log_lines_read("container", batch.len());
-        let classifier = self.switchman.classifier();
-        let mut context = Context::new(Some(self.seat.tool()), Wall(0));
+    /// Reports what the lines tell. The position moves on with each report, and behind the last line. False if the daemon
+    /// stops before a line was recorded: it is read again.
+    async fn digest(&mut self, batch: &LogBatch, stream: &dyn LogStream) -> bool {
+        let (metrics, sort) = (self.switchman.telemetry().metrics(), self.source.sort());
+        metrics.log_lines_read(sort, batch.len());
+        let (classifier, mut cut) = (self.switchman.classifier(), 0);
+        let mut context = Context { zone: self.seat.zone(), ..Context::new(Some(self.seat.tool()), Wall(0)) };
+        let mut last: Option<&LogLine> = None;
+        let mut is_stopped = false;
         for (text, line) in batch.iter() {
-            let position = line.position.of(&life.id);
+            cut += usize::from(line.is_cut);
             context.at = line.at;
-            let said = classifier.line(text, &context);
-            if let Some(shape) = &said.unclassified {
+            let mut said = classifier.line(text, &context);
+            // Almost no line gets here, so almost none is parsed for its time.
+            let tells = said.failure.is_some() || !said.readings.is_empty();
+            if tells && stream.instance().is_none() {
+                context.at = time_of(text, line.at);
+                if context.at != line.at {
+                    said = classifier.line(text, &context);
+                }
+            }
+            let is_history = context.at.plus(HISTORY) < line.at;
+            if let Some(shape) = said.unclassified.as_ref().filter(|_| !is_history) {
                 self.unclassified(text, shape);
             }
-            self.switchman.overhear(&self.seat, &said.readings, line.at, origin(line, life));
-            if let Some(verdict) = said.failure
-                && !self.report(verdict, line, life, position.clone()).await
-            {
-                return false;
+            if !said.readings.is_empty() && !is_history {
+                self.switchman.overhear(&self.seat, &said.readings, context.at, origin(line, stream.instance()));
             }
-            self.read_to = Some(position);
+            if let Some(verdict) = said.failure.filter(|_| !is_history)
+                && !self.report(verdict, context.at, line, stream).await
+            {
+                is_stopped = true;
+                break;
+            }
+            last = Some(line);
         }
-        true
+        // A batch has lines of one part only.
+        if let Some(position) = last.and_then(|line| stream.position(line)) {
+            self.progress.note(position);
+        }
+        if cut > 0 {
+            self.switchman.telemetry().metrics().log_lines_cut(sort, cut);
+        }
+        !is_stopped
     }
 
-    async fn report(&mut self, verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) -> bool {
-        if self.is_over(&verdict, line.at) {
+    async fn report(&mut self, verdict: Verdict, at: Wall, line: &LogLine, stream: &dyn LogStream) -> bool {
+        if self.is_over(&verdict, at) {
             return true;
         }
-        let report = report_of(verdict, line, of, position);
+        let report = Report {
+            observed_at: Some(at),
+            read_to: stream.position(line),
+            sender: match &self.source {
+                SourceId::Container => "log".to_owned(),
+                source => source.to_string(),
+            },
+            ..report_of(verdict, line, stream.instance())
+        };
         let mut tries = 0_u32;
         loop {
             let answered = self.switchman.report(self.seat.agent.as_str(), report.clone(), 0).await;
@@ -259,25 +319,25 @@ impl Reader {
         verdict.kind == FailureKind::RateLimit && ends.plus(OVER_SINCE) <= self.switchman.now().wall
     }
 
-    /// Writes the position down; says whether it is on disk.
+    /// Writes the positions down that are not; says whether all are on disk.
     async fn save(&mut self) -> bool {
-        let Some(position) = self.read_to.clone() else { return true };
-        let change = Change::LogRead(self.seat.agent.clone(), position);
-        match self.switchman.store().commit(vec![change]).await {
-            Ok(()) => {
-                self.is_written = true;
-                true
-            }
-            Err(error) => {
-                tracing::debug!(agent = %self.seat.agent, %error, "the position in a log is not written down");
-                false
+        while !self.progress.are_written() {
+            let positions = self.progress.take_unwritten(SAVED_AT_ONCE);
+            let change = |position: &LogPosition| Change::LogRead(self.seat.agent.clone(), position.clone());
+            let changes = positions.iter().map(change).collect();
+            if let Err(error) = self.switchman.store().commit(changes).await {
+                tracing::debug!(agent = %self.seat.agent, source = %self.source, %error, "a position is not written down");
+                self.progress.put_back(positions);
+                return false;
             }
         }
+        true
     }
 
     fn has_gap(&self) {
-        let from = self.read_to.as_ref().map(|position| Wall(position.at_ns / 1_000_000));
-        self.switchman.telemetry().emit(events::LogGap { agent: &self.seat.agent, since: from });
+        let from = self.progress.whole().and_then(LogPosition::of_container).map(|at| Wall(at.at_ns / 1_000_000));
+        let (agent, source) = (&self.seat.agent, self.source.to_string());
+        self.switchman.telemetry().emit(events::LogGap { agent, source: &source, since: from });
         // What the lost lines would have told may show in the agent itself.
         self.look();
     }
@@ -290,8 +350,9 @@ impl Reader {
     fn failed(&self, error: &LogError, tries: u32) -> Duration {
         match error {
             LogError::Unreadable { why, .. } => {
-                if self.seat.log_is_read(Some(why.clone())) {
-                    self.switchman.telemetry().emit(events::LogUnreadable { agent: &self.seat.agent, reason: why });
+                if self.seat.source_is_read(&self.source, Some(why.clone())) {
+                    let (agent, source) = (&self.seat.agent, self.source.to_string());
+                    self.switchman.telemetry().emit(events::LogUnreadable { agent, source: &source, reason: why });
                 }
                 UNREADABLE_AGAIN
             }
@@ -345,12 +406,21 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _told = stop.wait_for(|stop| *stop).await.is_ok();
 }
 
-/// The life that wrote a line.
-fn origin(line: &LogLine, of: &Instance) -> Origin {
-    if line.is_of_this_life { Origin::Life(of.clone()) } else { Origin::EarlierLife }
+/// Which life wrote a line, as far as that can be told.
+fn origin(line: &LogLine, of: Option<&Instance>) -> Origin {
+    match of {
+        None => Origin::Dated,
+        Some(instance) if line.is_of_this_life => Origin::Life(instance.clone()),
+        Some(_) => Origin::EarlierLife,
+    }
 }
 
-fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) -> Report {
+/// When a line was written that nobody else has dated. A time that has not come yet is none.
+fn time_of(text: &[u8], read_at: Wall) -> Wall {
+    stated_time(text).filter(|stated| *stated <= read_at).unwrap_or(read_at)
+}
+
+fn report_of(verdict: Verdict, line: &LogLine, of: Option<&Instance>) -> Report {
     Report {
         id: None,
         kind: verdict.kind,
@@ -364,7 +434,7 @@ fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosit
         is_hearsay: verdict.is_hearsay,
         observed_at: Some(line.at),
         origin: origin(line, of),
-        read_to: Some(position),
+        read_to: None,
         reporter: Reporter::Agent,
         sender: "log".to_owned(),
         reason: Some(format!("{}: {}", verdict.rule, verdict.reason)),

@@ -39,7 +39,7 @@ use super::seat::Seat;
 use super::tasks::{TaskName, Tasks};
 use super::watchers;
 use crate::classify::Classifier;
-use crate::domain::AgentName;
+use crate::domain::{AgentName, LogPosition};
 pub use crate::machine::policy::Policy;
 use crate::machine::policy::{PoolSettings, SubscriptionPolicy};
 use crate::ports::clock::Clock;
@@ -70,7 +70,7 @@ pub struct Wiring {
     pub pool: PoolSettings,
     /// What runs agents.
     pub runtime: Arc<dyn Runtime>,
-    /// Where the logs of containers are read; `None` without containers.
+    /// Where the lines of agents are read; `None`: nowhere.
     pub logs: Option<Arc<dyn LogSource>>,
     /// What gets credentials to them.
     pub delivery: Arc<dyn Delivery>,
@@ -193,7 +193,7 @@ impl Root {
             keeping,
             outbox,
             logs: wiring.logs.clone(),
-            read_to: Some(store.log_positions().await?.into_iter().collect()),
+            read_to: Some(by_agent(store.log_positions().await?)),
             notifiers: wiring.notifiers.clone(),
             probing: wiring.probing.clone(),
             attempts: Arc::default(),
@@ -262,6 +262,14 @@ impl Root {
         }
         tasks.abort_all();
     }
+}
+
+fn by_agent(positions: Vec<(AgentName, LogPosition)>) -> BTreeMap<AgentName, Vec<LogPosition>> {
+    let mut all: BTreeMap<AgentName, Vec<LogPosition>> = BTreeMap::new();
+    for (agent, position) in positions {
+        all.entry(agent).or_default().push(position);
+    }
+    all
 }
 
 async fn sweep(switchman: Switchman, kept: watch::Receiver<Keeping>) {

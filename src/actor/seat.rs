@@ -1,5 +1,6 @@
 //! What belongs to an agent and outlives any one life of its actor.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -9,7 +10,8 @@ use tokio::task::JoinHandle;
 
 use super::agent::AgentMsg;
 use super::intake::{Admission, Hints, Intake, Waited};
-use crate::domain::{AgentName, Report, Stamp, Steady, Tool};
+use crate::classify::Zone;
+use crate::domain::{AgentName, Report, SourceId, Stamp, Steady, Tool};
 use crate::machine::agent::{AgentState, Command, Reply, Ticket};
 use crate::machine::policy::Policy;
 use crate::machine::turns::TurnRequest;
@@ -27,8 +29,10 @@ pub struct Seat {
     state: watch::Sender<Arc<AgentState>>,
     is_known: AtomicBool,
     effect: Mutex<Option<JoinHandle<()>>>,
-    /// Why its log cannot be read.
-    log: Mutex<Option<String>>,
+    /// Why sources of its lines cannot be read.
+    unread: Mutex<BTreeMap<SourceId, String>>,
+    /// The time zone that its container keeps.
+    zone: Mutex<Zone>,
 }
 
 /// The intake, and where its wake token goes.
@@ -52,7 +56,8 @@ impl Seat {
             state,
             is_known: AtomicBool::new(false),
             effect: Mutex::default(),
-            log: Mutex::default(),
+            unread: Mutex::default(),
+            zone: Mutex::new(Zone::UTC),
         }
     }
 
@@ -121,18 +126,39 @@ impl Seat {
         self.is_retired.load(Ordering::Acquire)
     }
 
-    /// Why the agent's log cannot be read; `None` if it can, or has none.
+    /// Why the agent's log, or another source of its lines, cannot be read; `None` if all can, or there is none.
     #[must_use]
     pub fn log_trouble(&self) -> Option<String> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = unread.iter().map(|(source, why)| match source {
+            SourceId::Container => why.clone(),
+            SourceId::Files(_) | SourceId::Journal(_) | SourceId::Stdin => format!("{source}: {why}"),
+        });
+        let said: Vec<String> = said.collect();
+        (!said.is_empty()).then(|| said.join("; "))
     }
 
-    /// Takes note of why the log cannot be read; says whether that is news.
-    pub(super) fn log_is_read(&self, trouble: Option<String>) -> bool {
-        let mut known = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = *known != trouble;
-        *known = trouble;
+    /// Takes note of why a source cannot be read; says whether that is news.
+    pub(super) fn source_is_read(&self, source: &SourceId, trouble: Option<String>) -> bool {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = unread.get(source) != trouble.as_ref();
+        match trouble {
+            Some(trouble) => unread.insert(source.clone(), trouble),
+            None => unread.remove(source),
+        };
         is_news
+    }
+
+    /// Where clocks without a zone are read, in what the agent says: as its container has it, else UTC.
+    #[must_use]
+    pub fn zone(&self) -> Zone {
+        self.zone.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note of the zone of its container, by its name.
+    pub(super) fn keeps_zone(&self, name: Option<&str>) {
+        let zone = name.and_then(Zone::named).unwrap_or(Zone::UTC);
+        *self.zone.lock().unwrap_or_else(PoisonError::into_inner) = zone;
     }
 
     /// Takes a report in.

@@ -10,11 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::domain::SourceId;
+
 /// What a task is known by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TaskName {
-    /// The reader of this agent's log.
-    Reader(String),
+    /// The reader of this source of this agent.
+    Reader(String, SourceId),
     /// Watches whether the engine is there, for people.
     EngineNotices,
     /// Hands notifications to this target.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::delivery::{self, Delivery, DeliveryText};
 use super::path::{self, Expansion};
 use super::reader::{Field, Placed, Section};
+use super::sources::SourceText;
 use super::turns::{self, Turns, TurnsText};
-use super::{command, name};
-use crate::domain::{AgentName, Model, SubscriptionName, Tool};
+use super::{command, name, sources};
+use crate::domain::{AgentName, Model, SourceId, SubscriptionName, Tool};
 use crate::machine::policy::{RuntimeKind, TextPolicy};
 
 /// What is kept working.
@@ -37,8 +38,14 @@ pub struct Agent {
     pub turns: Turns,
     /// It is observed and reported on, and never touched.
     pub is_monitor_only: bool,
+    /// Where its lines are read, beside the log of its container.
+    pub sources: Vec<SourceId>,
+    /// Whether the log of its container is read.
+    pub logs: bool,
     /// What makes it an agent.
     pub origin: Origin,
+    /// Where each of its sources stands in the config.
+    pub(super) sources_at: Vec<Range<usize>>,
     /// Where the delivery stands in the config.
     pub(super) delivery_at: Range<usize>,
 }
@@ -51,6 +58,13 @@ impl Agent {
             Target::Container { .. } => RuntimeKind::Container,
             Target::Process { .. } => RuntimeKind::Process,
         }
+    }
+
+    /// Everything that is read of it.
+    #[must_use]
+    pub fn read(&self) -> Vec<SourceId> {
+        let log = (self.logs && self.runtime() == RuntimeKind::Container).then_some(SourceId::Container);
+        log.into_iter().chain(self.sources.iter().cloned()).collect()
     }
 }
 
@@ -112,6 +126,8 @@ pub(super) struct Shared {
     pub(super) text: Field<TextPolicy>,
     pub(super) turns: TurnsText,
     pub(super) monitor_only: Field<bool>,
+    pub(super) sources: Field<Vec<Placed<SourceText>>>,
+    pub(super) logs: Field<bool>,
 }
 
 impl Shared {
@@ -128,6 +144,8 @@ impl Shared {
             text: self.text.or(defaults.text.clone()),
             turns: self.turns.or(defaults.turns.clone()),
             monitor_only: self.monitor_only.or(defaults.monitor_only.clone()),
+            sources: self.sources.or(defaults.sources.clone()),
+            logs: self.logs.or(defaults.logs.clone()),
         }
     }
 }
@@ -147,6 +165,8 @@ pub(super) struct Draft {
     pub(super) text: TextPolicy,
     pub(super) turns: Turns,
     pub(super) is_monitor_only: bool,
+    pub(super) sources: Vec<Placed<SourceId>>,
+    pub(super) logs: bool,
 }
 
 impl Draft {
@@ -177,7 +197,8 @@ pub(super) fn read_shared(section: &mut Section<'_>) -> Shared {
     let text = section.word::<TextPolicy>("text");
     let turns = turns::read(section);
     let monitor_only = section.flag("monitor_only");
-    Shared { tool, subscriptions, models, delivery, drain, stop_grace, text, turns, monitor_only }
+    let (sources, logs) = (sources::read(section), section.flag("logs"));
+    Shared { tool, subscriptions, models, delivery, drain, stop_grace, text, turns, monitor_only, sources, logs }
 }
 
 pub(super) fn read_defaults(section: Field<Section<'_>>) -> Option<Shared> {
@@ -249,6 +270,17 @@ pub(super) fn read(mut section: Section<'_>, defaults: Option<&Shared>, with: Ex
             "remove one of them",
         );
     }
+    let has_good_sources = !shared.sources.is_bad();
+    let sources = sources::of_agent(shared.sources.unwrap_or(Vec::new()), with, findings);
+    if let (Some(_), Some(one)) = (&pattern, sources.iter().find(|one| !sources::is_of_each(&one.value))) {
+        let what = format!("{} would read {} for every container it matches", section.title, one.value);
+        findings.error(&one.at, what, "put {name} into it, or write an [[agent]] for one container");
+    }
+    let logs = shared.logs.unwrap_or(true);
+    if !logs && is_container && sources.is_empty() && has_good_sources {
+        let what = format!("nothing that {} says is read: `logs` is off, and there are no `sources`", section.title);
+        findings.warning(&section.key_at("logs"), what, "failures have to be reported in another way");
+    }
     let grace = if is_container { None } else { Some(PROCESS_GRACE) };
     let draft = Draft {
         title: section.title.clone(),
@@ -264,6 +296,8 @@ pub(super) fn read(mut section: Section<'_>, defaults: Option<&Shared>, with: Ex
         text: shared.text.unwrap_or(TEXT),
         turns: shared.turns.resolved(),
         is_monitor_only,
+        sources,
+        logs,
     };
     section.finish(false);
     draft

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use super::agent::{Agent, NAME, Origin, Target};
 use super::delivery::Delivery;
 use super::problem::shown;
-use super::{Config, name};
+use super::{Config, name, sources};
 use crate::domain::container::matches;
 use crate::domain::{AgentName, ContainerProblem, CredentialRef, FoundContainer, Sought};
 
@@ -167,6 +167,7 @@ fn instance(pattern: &Agent, container: &str) -> Agent {
     agent.name = AgentName::new(container);
     agent.target = Target::Container { name: container.to_owned() };
     agent.origin = Origin::Pattern;
+    agent.sources = pattern.sources.iter().map(|source| sources::instance(source, container)).collect();
     if let Delivery::File(file) = &mut agent.delivery {
         file.path = PathBuf::from(file.path.to_string_lossy().replace(NAME, container));
     }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::problem::{Finding, Problem, Severity};
 use super::{Config, Delivery, Origin, login};
 use crate::domain::credential::{implausible, implausible_text, is_exposed, without_line_end};
-use crate::domain::{CredentialRef, SubscriptionType};
+use crate::domain::{CredentialRef, SourceId, SubscriptionType};
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +57,34 @@ impl Config {
                 hint: Some(format!("name the real file: {}", real.display())),
             }))
         }));
+        for agent in self.agents.iter().filter(|agent| agent.origin == Origin::Config) {
+            for (source, at) in agent.sources.iter().zip(&agent.sources_at) {
+                let Some((what, hint)) = nothing_there(source, agent.name.as_str()) else { continue };
+                let (severity, span) = (Severity::Warning, Some(at.clone()));
+                problems.push(self.source.problem(Finding { severity, span, what, hint: Some(hint) }));
+            }
+        }
         problems
     }
+}
+
+/// What keeps a source of files from being read now: it may come, so it is no error.
+fn nothing_there(source: &SourceId, agent: &str) -> Option<(String, String)> {
+    let SourceId::Files(pattern) = source else { return None };
+    let has_wildcard = |part: &&str| part.contains(['*', '?', '[']);
+    let fixed: Vec<&str> = pattern.split('/').take_while(|part| !has_wildcard(part)).collect();
+    let path = PathBuf::from(format!("/{}", fixed.join("/").trim_start_matches('/')));
+    // A pipe is not opened: that could wait for ever.
+    let error = match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() || found.is_file() => std::fs::File::open(&path).err()?,
+        Ok(_) => std::io::Error::other("it is neither a file nor a folder"),
+        Err(error) => error,
+    };
+    let hint = match error.kind() {
+        std::io::ErrorKind::NotFound => "it is read as soon as it is there; check the path".to_owned(),
+        _ => "let the user that runs switchman read it; a unit with ProtectHome= cannot look below /home".to_owned(),
+    };
+    Some((format!("a source of \"{agent}\" cannot be read: {}: {error}", path.display()), hint))
 }
 
 /// The real path, if the folder of a file is reached over a symbolic link: whoever delivers or puts back does not

@@ -309,6 +309,23 @@ impl<'a> Section<'a> {
         Field::Good(Placed { value: section, at: value.span() })
     }
 
+    /// The tables of a list that stands in one value.
+    pub(super) fn tables(&mut self, key: &'static str, example: &str) -> Field<Vec<Section<'a>>> {
+        let Some(value) = self.look(key) else { return Field::Absent };
+        let DeValue::Array(items) = value.get_ref() else {
+            return self.wrong_type(key, value, "a list of tables", example);
+        };
+        let title = format!("`{key}` of {}", self.title);
+        let mut tables = Vec::with_capacity(items.len());
+        for item in items {
+            let DeValue::Table(table) = item.get_ref() else {
+                return self.wrong_type(key, item, "a list of tables", example);
+            };
+            tables.push(Section::new(title.clone(), item.span(), table, self.findings, &[]));
+        }
+        Field::Good(Placed { value: tables, at: value.span() })
+    }
+
     /// The tables of a list.
     pub(super) fn sections(&mut self, key: &'static str, later: &'static [&'static str]) -> Vec<Section<'a>> {
         let Some(value) = self.look(key) else { return Vec::new() };

@@ -11,7 +11,7 @@ use super::reader::{Field, Placed};
 use super::subscription::{self, PROVIDERS, Subscription};
 use super::switching::Switching;
 use super::{carried, keys, terms};
-use crate::domain::{AgentName, SubscriptionName, Tool};
+use crate::domain::{AgentName, SourceId, SubscriptionName, Tool};
 
 /// Turns line breaks into line numbers, for "already in line 12".
 pub(super) type LineOf<'a> = &'a dyn Fn(usize) -> usize;
@@ -57,6 +57,7 @@ pub(super) fn agents(
     let mut names = Once(BTreeMap::new());
     let mut containers = Once(BTreeMap::new());
     let mut files = Once(BTreeMap::new());
+    let mut sources = Once(BTreeMap::new());
     let mut agents = Vec::with_capacity(drafts.len());
     for draft in drafts {
         if let Some(name) = &draft.name
@@ -82,6 +83,20 @@ pub(super) fn agents(
                     line(first.start)
                 );
                 findings.error(own, what, "each agent needs a file of its own; {name} in the path helps");
+            }
+        }
+        for source in &draft.sources {
+            let own = if source.at.start >= draft.at.start { &source.at } else { &draft.at };
+            if let Some(first) = sources.take(source.value.clone(), own) {
+                let what =
+                    format!("{} reads {}, as the agent in line {} does", draft.title, source.value, line(first.start));
+                let hint = match source.value {
+                    SourceId::Stdin => "the standard input of the daemon belongs to one agent",
+                    SourceId::Files(_) | SourceId::Journal(_) | SourceId::Container => {
+                        "what fails there would be held against both; {name} in it helps"
+                    }
+                };
+                findings.error(own, what, hint);
             }
         }
         agents.extend(whole(draft, subscriptions, switching, findings));
@@ -126,6 +141,7 @@ pub(super) fn whole(
     terms::of_agent(&draft, &usable, switching, findings);
     let agent::Draft { name, tool, target, models, delivery, drain, stop_grace, text, turns, is_monitor_only, .. } =
         draft;
+    let (sources, sources_at) = draft.sources.into_iter().map(|one| (one.value, one.at)).unzip();
     let (name, tool, target, delivery) = (name?, tool?, target?, delivery?);
     Some(Agent {
         name: AgentName::new(name.value),
@@ -140,6 +156,9 @@ pub(super) fn whole(
         text,
         turns,
         is_monitor_only,
+        sources,
+        logs: draft.logs,
+        sources_at,
         origin: Origin::Config,
     })
 }

@@ -11,10 +11,11 @@ use super::delivery::{Delivery, DeliveryText, FileDelivery};
 use super::docker::Discover;
 use super::notify::{Notify, NotifyTarget};
 use super::rules::{Condition, Does, Meaning, Pattern, ResetFrom, Rule, Value, When};
+use super::sources::SourceText;
 use super::subscription::Subscription;
 use super::turns::Turns;
 use super::{Config, secret, size};
-use crate::domain::{Apply, CredentialRef, Fence, Model, ProbePlan, Reload, duration};
+use crate::domain::{Apply, CredentialRef, Fence, Model, ProbePlan, Reload, SourceId, duration};
 use crate::machine::policy::Terms;
 
 impl Config {
@@ -203,8 +204,19 @@ impl Lines {
     }
 
     fn defaults(&mut self, defaults: &Shared) {
-        let Shared { tool, subscriptions, models, delivery, drain, stop_grace, text, turns, monitor_only } =
-            defaults.clone();
+        let Shared {
+            tool,
+            subscriptions,
+            models,
+            delivery,
+            drain,
+            stop_grace,
+            text,
+            turns,
+            monitor_only,
+            sources,
+            logs,
+        } = defaults.clone();
         if let Some(tool) = tool.good() {
             self.text("tool", tool.as_str());
         }
@@ -231,6 +243,17 @@ impl Lines {
         self.plain("turns", &self::turns(&turns.resolved()));
         if let Some(flag) = monitor_only.good() {
             self.plain("monitor_only", &flag.to_string());
+        }
+        if let Some(sources) = sources.good() {
+            let entries = sources.into_iter().map(|one| match one.value {
+                SourceText::Files(pattern) => entry("files", &pattern),
+                SourceText::Journald(unit) => entry("journald", &unit),
+                SourceText::Stdin => "{ stdin = true }".to_owned(),
+            });
+            self.plain("sources", &format!("[{}]", entries.collect::<Vec<_>>().join(", ")));
+        }
+        if let Some(flag) = logs.good() {
+            self.plain("logs", &flag.to_string());
         }
     }
 
@@ -274,7 +297,24 @@ impl Lines {
         }
         self.text("text", agent.text.as_str());
         self.plain("turns", &turns(&agent.turns));
+        // Also where there are none: what the defaults say is not meant then.
+        if !agent.sources.is_empty() || has_defaults {
+            let entries = agent.sources.iter().filter_map(|source| match source {
+                SourceId::Files(pattern) => Some(entry("files", pattern)),
+                SourceId::Journal(unit) => Some(entry("journald", unit)),
+                SourceId::Stdin => Some("{ stdin = true }".to_owned()),
+                SourceId::Container => None,
+            });
+            self.plain("sources", &format!("[{}]", entries.collect::<Vec<_>>().join(", ")));
+        }
+        if matches!(agent.target, Target::Container { .. }) && (!agent.logs || has_defaults) {
+            self.plain("logs", &agent.logs.to_string());
+        }
     }
+}
+
+fn entry(key: &str, value: &str) -> String {
+    format!("{{ {key} = {} }}", quoted(value))
 }
 
 fn reference(to: &CredentialRef) -> String {

@@ -16,6 +16,7 @@ mod notifications;
 mod probes;
 mod recognised;
 mod rules;
+mod sources;
 mod terms;
 mod turns;
 

@@ -28,6 +28,7 @@ use crate::drivers::process::{
     CredentialPlace, OutputSink, OutputStream, ProcessRuntime, ProcessSettings, ProcessSpec,
 };
 use crate::drivers::runtimes::Runtimes;
+use crate::drivers::sources::Sources;
 use crate::drivers::state_dir::StateDir;
 use crate::ports::Pending;
 use crate::ports::clock::Clock;
@@ -205,7 +206,7 @@ pub(super) async fn wire(
     let wiring = Wiring {
         agents: policies(config),
         subscriptions: config.subscription_policies(),
-        logs: logs.clone().map(|logs| logs as Arc<dyn LogSource>),
+        logs: Some(Arc::new(Sources::new(logs.clone().map(|logs| logs as Arc<dyn LogSource>), clock))),
         runtime: Arc::new(Runtimes::shared(docker.clone(), Some(Arc::clone(&process)))),
         delivery: Arc::clone(&delivery) as _,
         credentials: Arc::clone(&credentials) as _,

@@ -68,7 +68,7 @@ pub enum Change {
     AgentSaved(AgentName, Box<Attributes>),
     /// Something to tell people.
     Notified(Notification),
-    /// The agent's log has been read up to here.
+    /// A source of the agent has been read up to here; or a file of it is gone, and its place is forgotten.
     LogRead(AgentName, LogPosition),
     /// The credential that a subscription has now.
     CredentialSeen(SubscriptionName, Fingerprint),

@@ -28,6 +28,8 @@ pub enum Origin {
     Life(Instance),
     /// One that had ended before it was read.
     EarlierLife,
+    /// Nobody knows which, but when it was written: `observed_at` is the line's own time, or the journal's.
+    Dated,
 }
 
 /// "This agent failed", read and classified, but not judged.
@@ -57,7 +59,7 @@ pub struct Report {
     pub observed_at: Option<Wall>,
     /// The life it was seen in.
     pub origin: Origin,
-    /// How far the log has been read that it was found in: written down together with it.
+    /// How far the source has been read that it was found in: written down together with it.
     pub read_to: Option<LogPosition>,
     /// Whose word it is.
     pub reporter: Reporter,

@@ -28,6 +28,7 @@ mod pool;
 mod read;
 mod retention;
 mod schema;
+mod sources;
 mod texts;
 mod threads;
 mod turns;
@@ -125,7 +126,7 @@ impl Store for SqliteStore {
     }
 
     fn log_positions(&self) -> Pending<'_, Result<Vec<(AgentName, LogPosition)>, StoreError>> {
-        Box::pin(self.run(Lane::InOrder, |conn| load::log_positions(conn)))
+        Box::pin(self.run(Lane::InOrder, |conn| sources::log_positions(conn)))
     }
 
     fn report_ids<'a>(

@@ -73,7 +73,9 @@ pub fn stamp(report: &Report, state: &AgentState, policy: &Policy, now: Wall) ->
     match &report.origin {
         Origin::Life(life) if !keeps_the_life => return Ok(of_a_life(life, report, state)),
         Origin::EarlierLife if !keeps_the_life => return Ok(of_an_earlier_life(report, state)),
-        Origin::Life(_) | Origin::EarlierLife | Origin::Untold => {}
+        // However an agent is told of its credential: what was written before the last switch is about what was before.
+        Origin::Dated if is_of_the_past(report, state) => return Ok(Stamp::Generation(state.generation_before())),
+        Origin::Life(_) | Origin::EarlierLife | Origin::Dated | Origin::Untold => {}
     }
     let pending = state.phase.intent();
     if let Some(named) = &report.subscription {
@@ -117,6 +119,13 @@ fn of_a_life(life: &Instance, report: &Report, state: &AgentState) -> Stamp {
             }
         }
     }
+}
+
+/// Whether something of a known time and an unknown life was written before the last switch was completed.
+fn is_of_the_past(report: &Report, state: &AgentState) -> bool {
+    let since = state.switched_at.or(state.assignment.as_ref().map(|current| current.since));
+    let is_older = report.observed_at.zip(since).is_some_and(|(at, since)| at < since);
+    is_older && state.generation_before() != Generation::NONE
 }
 
 /// What a life wrote that had ended when it was read: before the last switch was completed it ran on the assignment

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::domain::words::words;
 use crate::domain::{
-    Apply, Fence, Format, Model, Provider, QuotaIdentity, SubscriptionName, SubscriptionType, Tool, Utilisation, Wall,
-    Window,
+    Apply, Fence, Format, Model, Provider, QuotaIdentity, SourceId, SubscriptionName, SubscriptionType, Tool,
+    Utilisation, Wall, Window,
 };
 
 /// How the agent is run, as far as a decision depends on it.
@@ -145,6 +145,8 @@ pub struct Policy {
     pub models: Vec<Model>,
     /// What text of its own may do.
     pub text: TextPolicy,
+    /// Where lines of it are read. No decision depends on it.
+    pub sources: Vec<SourceId>,
     /// False: record and report, never act.
     pub switching: bool,
     /// True: nothing is ever done to the agent, whoever asks for it. `switching` is false then.
@@ -190,6 +192,7 @@ impl Policy {
             let mut own = policy.clone();
             own.kinds.retain(|name, _| policy.subscriptions.contains(name));
             own.quotas.retain(|name, _| policy.subscriptions.contains(name));
+            own.sources.clear();
             own
         };
         self == other || own(self) == own(other)

@@ -1,21 +1,24 @@
-//! What agents print: the log of a container, followed from a position.
+//! What agents print: the log of a container, session files, a unit's journal, standard input; each followed from where
+//! it was read to.
 //!
 //! A source says what is there and keeps nothing: it does not open a stream again, does not decide what an end
-//! means, and does not store positions. The order of a log is the order in which the engine gives it out.
+//! means, and does not store positions. The order of a log is the order in which it is given out.
 //!
 //! ```text
 //! open ──► next ──► Lines ─┐            the caller
 //!            ▲  └─► Gap  ──┤            - looks at the agent after Ended, Gap and every error
 //!            └─────────────┘            - opens again from the last position it has dealt with
-//!               └─► Ended / an error    - opens again if nothing came for too long
+//!               ├─► Ended / an error    - opens again if nothing came for too long
+//!               └─► Over                - does not come back
 //! ```
 //!
-//! Tests: `tests/log_conformance.rs`, on the fake and on a real engine.
+//! Tests: `tests/log_conformance.rs`, on the fake and on a real engine; `tests/source_conformance.rs`, on real files, a
+//! real journal and a real pipe.
 
 use std::ops::Range;
 
 use super::{Disposition, Pending};
-use crate::domain::{AgentName, Instance, LogPosition, Wall};
+use crate::domain::{AgentName, ContainerPosition, Instance, LogPosition, SourceId, Wall};
 
 /// The room a batch keeps for the next one, in bytes of text.
 const KEPT_TEXT: usize = 64 * 1024;
@@ -29,11 +32,11 @@ pub enum OutputOf {
     Stdout,
     /// Its standard error.
     Stderr,
-    /// Its terminal, which does not keep the two apart.
+    /// Its terminal, which does not keep the two apart; or something that is no output of a process.
     Console,
 }
 
-/// A [`LogPosition`] without its container: what a line carries of it.
+/// A [`ContainerPosition`] without its container: what a line carries of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogMark {
     /// Nanoseconds since the Unix epoch. Never goes back from one line to the next, except after the engine's
@@ -47,18 +50,41 @@ impl LogMark {
     /// The position after the line, in the log of this container.
     #[must_use]
     pub fn of(self, container: &str) -> LogPosition {
-        LogPosition { container: container.to_owned(), at_ns: self.at_ns, seen: self.seen }
+        LogPosition::Container(ContainerPosition {
+            container: container.to_owned(),
+            at_ns: self.at_ns,
+            seen: self.seen,
+        })
     }
+}
+
+/// Where a reader stands that has read a line, as far as the line carries it; [`LogStream::position`] makes a position
+/// of it while the stream is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LineMark {
+    /// In the log of a container.
+    Time(LogMark),
+    /// In a file.
+    Byte {
+        /// Which of the stream's files.
+        file: u32,
+        /// The first byte after the line.
+        upto: u64,
+    },
+    /// In the journal: which entry of the last batch.
+    Entry(u32),
+    /// Nobody can come back to it.
+    Nowhere,
 }
 
 /// What is known of a line beside its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogLine {
-    /// When the engine took it in.
+    /// When the engine or the journal took it in; when it was read, of a file and of standard input.
     pub at: Wall,
     /// Where a reader stands that has read it.
-    pub position: LogMark,
-    /// Whether it was written since the start of the followed instance.
+    pub position: LineMark,
+    /// Whether it was written since the start of the followed instance. Says nothing where no instance is followed.
     pub is_of_this_life: bool,
     /// Whether it was longer than what is kept of a line; the rest was left out.
     pub is_cut: bool,
@@ -117,6 +143,8 @@ pub enum LogRead {
     Gap,
     /// The stream ended; that is no evidence that the container stopped. Every further read says so again.
     Ended,
+    /// The source itself is at its end: nothing will ever come again, and that is in order.
+    Over,
 }
 
 /// Why a log cannot be read.
@@ -128,7 +156,7 @@ pub enum LogError {
     /// There is no such container.
     #[error("no container of agent \"{0}\"")]
     Missing(AgentName),
-    /// The engine keeps no log of it that can be read, or does not let us.
+    /// There is no log of it that can be read, or we may not.
     #[error("log of agent \"{agent}\" cannot be read: {why}")]
     Unreadable {
         /// The agent.
@@ -155,10 +183,21 @@ impl LogError {
     }
 }
 
-/// The log of one life of a container, from a position on.
-pub trait LogStream: Send {
-    /// The life whose output is followed. Lines of earlier ones may come first.
-    fn instance(&self) -> &Instance;
+/// The log of one life of a container, or another source, from a position on.
+pub trait LogStream: Send + Sync {
+    /// The life whose output is followed; lines of earlier ones may come first. `None` if the source knows no lives.
+    fn instance(&self) -> Option<&Instance>;
+    /// The name of the time zone that the agent keeps, if its container says so (`TZ`).
+    fn zone(&self) -> Option<&str> {
+        None
+    }
+    /// The position after a line of the last batch; `None` if nobody can come back to it.
+    fn position(&self, line: &LogLine) -> Option<LogPosition>;
+    /// Positions that came about without a line since this was last asked: a file that is read from its end on, one
+    /// that is gone. To be written down with the next ones.
+    fn moved(&mut self) -> Vec<LogPosition> {
+        Vec::new()
+    }
     /// Waits for more and puts it into the batch, which is cleared first. Reads nothing while nobody waits, and
     /// a bounded amount at a time. Cancel safe: a dropped future loses no line.
     fn next<'a>(&'a mut self, into: &'a mut LogBatch) -> Pending<'a, Result<LogRead, LogError>>;
@@ -166,12 +205,13 @@ pub trait LogStream: Send {
 
 /// Where logs are read.
 pub trait LogSource: Send + Sync + 'static {
-    /// Follows the agent's log from the position (exclusive). Without one, or with one in the log of another
-    /// container: from the container's creation if `whole`, else from now on.
+    /// Follows a source of the agent from these positions (exclusive). Without any, or with one in the log of another
+    /// container: from the beginning if `whole`, else from now on. Positions in other sources say nothing.
     fn open<'a>(
         &'a self,
         agent: &'a AgentName,
-        from: Option<&'a LogPosition>,
+        source: &'a SourceId,
+        from: &'a [LogPosition],
         whole: bool,
     ) -> Pending<'a, Result<Box<dyn LogStream>, LogError>>;
 }
@@ -184,7 +224,7 @@ mod tests {
     fn a_cleared_batch_keeps_little_room() {
         let line = LogLine {
             at: Wall(1),
-            position: LogMark { at_ns: 1_000_000, seen: 1 },
+            position: LineMark::Time(LogMark { at_ns: 1_000_000, seen: 1 }),
             is_of_this_life: true,
             is_cut: false,
             stream: OutputOf::Stdout,

@@ -124,7 +124,7 @@ pub trait Store: Send + Sync + 'static {
     fn load_agent<'a>(&'a self, agent: &'a AgentName) -> Pending<'a, Result<Option<AgentRecord>, StoreError>>;
     /// Everything durable about the pool.
     fn load_pool(&self, now: Wall) -> Pending<'_, Result<PoolRecord, StoreError>>;
-    /// How far the log of each agent has been read. Ordered like a load.
+    /// How far the sources of each agent have been read, in the order of the agents. Ordered like a load.
     fn log_positions(&self) -> Pending<'_, Result<Vec<(AgentName, LogPosition)>, StoreError>>;
     /// The newest ids of this agent's reports since a time, newest last, at most `limit`. Ordered like a load.
     fn report_ids<'a>(

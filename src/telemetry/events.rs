@@ -228,11 +228,11 @@ events! {
 
     /// Lines of a container's log were lost before they could be read (rotated away, for example), after `since`. The
     /// agent is looked at instead.
-    WARN "log.gap" LogGap<'a> { agent: &'a AgentName, since: Option<Wall>, }
+    WARN "log.gap" LogGap<'a> { agent: &'a AgentName, source: &'a str, since: Option<Wall>, }
     counts |_e, m| m.log_gap();
-    /// The log of a container cannot be read: its log driver keeps none, for example. Failures must be reported in
-    /// another way.
-    WARN "log.unreadable" LogUnreadable<'a> { agent: &'a AgentName, reason: &'a str, }
+    /// The log of a container, or another source of an agent, cannot be read: its log driver keeps none, for example, or
+    /// the daemon may not open it. Failures must be reported in another way.
+    WARN "log.unreadable" LogUnreadable<'a> { agent: &'a AgentName, source: &'a str, reason: &'a str, }
 
     /// An agent was seen running for the first time with a credential that is known: taken over as it is.
     INFO "agent.adopted" AgentAdopted<'a> {

@@ -109,6 +109,7 @@ pub struct Metrics {
     recovery_seconds: Histogram,
     intake_shed: Counter,
     log_lines: Family<Labels<1>, Counter>,
+    log_lines_cut: Family<Labels<1>, Counter>,
     log_gaps: Counter,
     corroborated: Family<Labels<2>, Counter>,
     unclassified_lines: Counter,
@@ -163,6 +164,7 @@ impl Metrics {
             recovery_seconds: long_seconds(),
             intake_shed: Counter::default(),
             log_lines: Family::default(),
+            log_lines_cut: Family::default(),
             log_gaps: Counter::default(),
             corroborated: Family::default(),
             unclassified_lines: Counter::default(),
@@ -188,6 +190,11 @@ impl Metrics {
         registry.register("recovery_seconds", "From a failure to the agent being ready", this.recovery_seconds.clone());
         registry.register("intake_shed", "Reports refused because an intake was full", this.intake_shed.clone());
         registry.register("log_lines", "Lines read from agents' output", this.log_lines.clone());
+        registry.register(
+            "log_lines_cut",
+            "Lines of which only the beginning was read, because they are too long",
+            this.log_lines_cut.clone(),
+        );
         registry.register("log_gaps", "Times that lines were lost before they could be read", this.log_gaps.clone());
         registry.register(
             "failures_corroborated",
@@ -230,6 +237,13 @@ impl Metrics {
     /// Counts lines of a sort of source.
     pub fn log_lines_read(&self, source: &'static str, lines: usize) {
         self.log_lines.get_or_create(&Labels([("source", source)])).inc_by(u64::try_from(lines).unwrap_or(u64::MAX));
+    }
+
+    /// Counts lines of a sort of source that were too long to be read whole.
+    pub fn log_lines_cut(&self, source: &'static str, lines: usize) {
+        self.log_lines_cut
+            .get_or_create(&Labels([("source", source)]))
+            .inc_by(u64::try_from(lines).unwrap_or(u64::MAX));
     }
 
     /// Counts a gap in a log.

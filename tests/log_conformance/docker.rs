@@ -298,5 +298,5 @@ async fn a_container_that_was_never_started_has_an_empty_log() {
     container.create().await;
     let mut stream = Reader::open(&logs_of(&container), None, true).await.unwrap();
     assert!(stream.until_the_end().await.is_empty());
-    assert_eq!(stream.stream.instance().started_at, "0001-01-01T00:00:00Z");
+    assert_eq!(stream.stream.instance().unwrap().started_at, "0001-01-01T00:00:00Z");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchman::domain::LogPosition;
+use switchman::domain::{LogPosition, SourceId};
 use switchman::ports::logs::{LogBatch, LogError, LogLine, LogRead, LogSource, LogStream};
 
 use super::one;
@@ -23,7 +23,7 @@ impl Read {
     }
 
     pub(crate) fn position(&self, reader: &Reader) -> LogPosition {
-        self.line.position.of(&reader.stream.instance().id)
+        reader.stream.position(&self.line).expect("it can be come back to")
     }
 }
 
@@ -52,11 +52,17 @@ impl Reader {
         from: Option<&LogPosition>,
         whole: bool,
     ) -> Result<Self, LogError> {
-        source.open(&one(), from, whole).await.map(Self::of)
+        let from = from.map_or(&[][..], std::slice::from_ref);
+        source.open(&one(), &SourceId::Container, from, whole).await.map(Self::of)
     }
 
     pub(crate) fn of(stream: Box<dyn LogStream>) -> Self {
         Self { stream, batch: LogBatch::default(), took: Vec::new(), gaps: 0 }
+    }
+
+    /// The container whose log is read.
+    pub(crate) fn container(&self) -> String {
+        self.stream.instance().expect("a container's").id.clone()
     }
 
     /// One read.

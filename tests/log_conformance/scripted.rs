@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use switchman::domain::{AgentName, Disposition, LogPosition};
+use switchman::domain::{AgentName, ContainerPosition, Disposition, LogPosition};
 use switchman::drivers::docker::DockerHost;
 use switchman::drivers::docker::logs::DockerLogs;
 use switchman::drivers::system_clock::SystemClock;
@@ -146,8 +146,12 @@ fn end() -> Act {
     Act::Send(b"0\r\n\r\n".to_vec())
 }
 
+fn place(container: &str, at: i64, seen: u32) -> LogPosition {
+    LogPosition::Container(ContainerPosition { container: container.to_owned(), at_ns: BASE + at, seen })
+}
+
 fn position(at: i64, seen: u32) -> LogPosition {
-    LogPosition { container: "c1".to_owned(), at_ns: BASE + at, seen }
+    place("c1", at, seen)
 }
 
 #[tokio::test]
@@ -165,7 +169,7 @@ async fn the_position_is_asked_for_with_a_second_to_spare_and_read_lines_are_dro
     assert_eq!(engine.log_requests()[0], format!("GET {path}&since=1795255200.000000001 HTTP/1.1"));
     engine.open().await;
     assert_eq!(engine.log_requests()[4], format!("GET {path} HTTP/1.1"));
-    let elsewhere = LogPosition { container: "c2".to_owned(), ..position(1, 1) };
+    let elsewhere = place("c2", 1, 1);
     Reader::open(&engine.source(), Some(&elsewhere), false).await.unwrap();
     assert_eq!(engine.log_requests()[5], format!("GET {path}&tail=0 HTTP/1.1"));
 }
@@ -376,4 +380,19 @@ async fn a_flood_waits_until_it_is_asked_for() {
     let after = settle().await;
     assert!(after - before <= 100 * (64 + 16) * 1024 + MEGABYTE, "{} bytes for 100 turns", after - before);
     assert!(after - before >= 32 * 100 * 1024, "{} bytes for 100 turns", after - before);
+}
+
+#[tokio::test]
+async fn of_the_environment_of_a_container_its_time_zone_is_known_and_nothing_else() {
+    for (env, expected) in [
+        (r#"["PATH=/bin","XTZ=no","TZ=Europe/Rome","TOKEN=TZ=no"]"#, Some("Europe/Rome")),
+        (r#"["TZ="]"#, None),
+        ("[]", None),
+        ("null", None),
+    ] {
+        let look = LOOK.replace(r#""Tty":false"#, &format!(r#""Tty":false,"Env":{env}"#));
+        let engine = Engine::with_look(vec![Act::Send(answer(200, &look))], vec![vec![head(), end()]]);
+        assert_eq!(engine.open().await.stream.zone(), expected, "{env}");
+    }
+    assert_eq!(Engine::new(vec![vec![head(), end()]]).open().await.stream.zone(), None);
 }

@@ -116,7 +116,9 @@ pub(crate) struct Daemon {
 impl Daemon {
     pub(crate) fn start(config: &Path) -> Self {
         let mut command = binary(config);
-        let mut child = command.arg("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // Like the environment: what a rig has laid beside the config is what it is fed with.
+        let input = std::fs::File::open(config.with_file_name("stdin")).map_or_else(|_| Stdio::null(), Stdio::from);
+        let mut child = command.arg("run").stdin(input).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         Self { child, log }
     }

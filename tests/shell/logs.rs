@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchman::classify::Zone;
 use switchman::domain::{AgentName, FailureKind, Generation, Instance, Outcome};
 use switchman::drivers::fake::logs::FakeLogs;
 use switchman::machine::agent::Phase;
@@ -66,7 +67,7 @@ async fn after_a_restart_of_the_daemon_reading_goes_on_where_it_was() {
     let rig = rig.restart().await;
     rig.until("one", |state| state.sighting.is_some()).await;
     logs.until_open(&one()).await;
-    assert_eq!(logs.opened(&one()).last().cloned().flatten().map(|from| from.at_ns), Some(known[0].1.at_ns));
+    assert_eq!(logs.opened(&one()).last().cloned().flatten(), Some(known[0].1.clone()));
     rig.sleep(Duration::from_secs(90)).await;
     assert_eq!(rig.failures("one").await.iter().map(|failure| failure.count).sum::<u64>(), 1);
     rig.stop().await;
@@ -170,5 +171,23 @@ async fn a_line_that_could_not_be_recorded_is_recorded_when_the_store_takes_it_a
         failures.iter().map(|failure| (failure.kind, failure.outcome)).collect::<Vec<_>>(),
         [(FailureKind::RateLimit, Outcome::Switching)]
     );
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_zone_that_a_container_keeps_is_that_of_its_agent() {
+    let (rig, logs) = followed().await;
+    let zone = || rig.switchman().agent("one").expect("known").zone;
+    assert_eq!(zone(), Zone::UTC);
+    for (kept, expected) in [("Europe/Rome", Zone::named("Europe/Rome")), ("Nowhere/At all", Some(Zone::UTC))] {
+        logs.keep_zone(&one(), kept);
+        let opened = logs.opened(&one()).len();
+        logs.end_streams(&one());
+        while logs.opened(&one()).len() == opened {
+            rig.sleep(Duration::from_millis(100)).await;
+        }
+        rig.sleep(Duration::from_millis(1)).await;
+        assert_eq!(Some(zone()), expected, "{kept}");
+    }
     rig.stop().await;
 }

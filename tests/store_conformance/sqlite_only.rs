@@ -8,8 +8,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use switchman::domain::{
-    Attributes, Change, FailureRecord, IntentOutcome, Notification, Reading, ReportId, Teller, Turn, TurnEnd,
-    TurnsRecord, Wall, Window,
+    Attributes, Change, ContainerPosition, FailureRecord, IntentOutcome, LogPosition, Notification, Reading, ReportId,
+    SourceId, SourcePlace, Teller, Turn, TurnEnd, TurnsRecord, Wall, Window,
 };
 use switchman::drivers::sqlite::{OpenError, Options, SqliteStore};
 use switchman::ports::store::{HistoryQuery, Retention, Store as _, StoreError};
@@ -285,6 +285,20 @@ async fn a_database_of_schema_4_is_read() {
     drop(store);
     let store = open(&path).unwrap();
     assert_eq!(store.load_pool(Wall(T0)).await.unwrap().readings, [probed, read[1].clone()]);
+    assert_eq!(store.load_agent(&agent("web")).await.unwrap().unwrap().attributes, full_attributes());
+    let container = LogPosition::Container(ContainerPosition {
+        container: "f00d".to_owned(),
+        at_ns: 1_700_000_000_000_000_001,
+        seen: 2,
+    });
+    assert_eq!(store.log_positions().await.unwrap(), [(agent("web"), container.clone())]);
+    let source = SourceId::Journal("web.service".to_owned());
+    let place = SourcePlace::Journal { cursor: "s=1;i=2".to_owned() };
+    let position = LogPosition::Source { source, place, at: Wall(T0) };
+    store.commit(vec![Change::LogRead(agent("web"), position.clone())]).await.unwrap();
+    drop(store);
+    let store = open(&path).unwrap();
+    assert_eq!(store.log_positions().await.unwrap(), [(agent("web"), container), (agent("web"), position)]);
 }
 
 #[tokio::test]

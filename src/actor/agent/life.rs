@@ -400,9 +400,16 @@ impl Life {
         }
     }
 
-    fn count(&mut self, (counts, mut read_to): (Vec<(FailureId, u64)>, Option<LogPosition>)) {
-        let event = |(failure, count)| Event::Counted { failure, count, read_to: read_to.take() };
+    fn count(&mut self, (counts, read_to): (Vec<(FailureId, u64)>, Vec<LogPosition>)) {
+        let mut read_to = read_to.into_iter();
+        let last = counts.last().cloned();
+        let event = |(failure, count)| Event::Counted { failure, count, read_to: read_to.next() };
         self.queue.extend(counts.into_iter().map(event));
+        // A count is a whole, so it can be written twice.
+        if let Some((failure, count)) = last {
+            let more = |position| Event::Counted { failure: failure.clone(), count, read_to: Some(position) };
+            self.queue.extend(read_to.map(more));
+        }
     }
 
     fn reply(&mut self) {

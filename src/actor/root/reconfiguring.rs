@@ -28,16 +28,18 @@ use crate::actor::outbox;
 use crate::actor::pool::PoolMsg;
 use crate::actor::probes::Asking;
 use crate::actor::readers::Reader;
+use crate::actor::readers::progress::Progress;
 use crate::actor::seat::Seat;
 use crate::actor::shapes::Shapes;
 use crate::actor::tasks::TaskName;
 use crate::actor::watchers;
-use crate::domain::{AgentName, ProbePlan, SubscriptionName};
+use crate::domain::{AgentName, LogPosition, ProbePlan, SourceId, SubscriptionName};
 use crate::machine::policy::{Policy, PoolSettings, RuntimeKind, SubscriptionPolicy};
 use crate::machine::pool::Configured;
 use crate::ports::Pending;
+use crate::ports::logs::LogSource;
 
-/// How soon a store that could not say how far a log was read is asked again.
+/// How soon a store that could not say how far a source was read is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where agents run, as far as the actors have to tell somebody about it.
@@ -189,11 +191,19 @@ impl Supervised {
                     self.leave(seat, Some(Arc::clone(policy)), &new.places);
                     reconfigured.moved.push(name.clone());
                 }
-                Some(policy) if !policy.decides_like(&seat.policy()) => {
-                    seat.configure(Arc::clone(policy));
-                    reconfigured.changed.push(name.clone());
+                Some(policy) => {
+                    let before = seat.policy();
+                    let decides_otherwise = !policy.decides_like(&before);
+                    if decides_otherwise {
+                        seat.configure(Arc::clone(policy));
+                    } else {
+                        seat.note_policy(Arc::clone(policy));
+                    }
+                    let reads_elsewhere = self.read_elsewhere(seat, &before.sources);
+                    if decides_otherwise || reads_elsewhere {
+                        reconfigured.changed.push(name.clone());
+                    }
                 }
-                Some(policy) => seat.note_policy(Arc::clone(policy)),
             }
         }
         for (name, policy) in wanted {
@@ -230,7 +240,9 @@ impl Supervised {
     /// Takes an agent's seat away.
     fn leave(&mut self, seat: &Arc<Seat>, then: Option<Arc<Policy>>, places: &Arc<dyn Places>) {
         let name = seat.agent.clone();
-        self.parts.tasks.end(&TaskName::Reader(name.as_str().to_owned()));
+        for source in &seat.policy().sources {
+            self.parts.tasks.end(&TaskName::Reader(name.as_str().to_owned(), source.clone()));
+        }
         seat.retire();
         let leaver = Leaver { then, is_outdated: false, is_seated: true, places: Arc::clone(places) };
         self.leaving.insert(name, leaver);
@@ -285,7 +297,7 @@ impl Supervised {
                 tracing::debug!("an agent for a pool that has ended");
             }
             self.seat(&seat, myself).await?;
-            self.follow_log(&seat);
+            self.follow_sources(&seat, &seat.policy().sources);
         }
         Ok(())
     }
@@ -301,23 +313,43 @@ impl Supervised {
         }
     }
 
-    /// Reads the log of an agent that has one.
-    pub(super) fn follow_log(&mut self, seat: &Arc<Seat>) {
-        let Some(source) = self.parts.logs.clone() else { return };
-        if seat.policy().runtime != RuntimeKind::Container {
-            return;
+    /// Begins to read what was not read before, and ends what is to be read no more; says whether there was any of it.
+    fn read_elsewhere(&mut self, seat: &Arc<Seat>, before: &[SourceId]) -> bool {
+        let now = seat.policy();
+        for source in before.iter().filter(|source| !now.sources.contains(source)) {
+            self.parts.tasks.end(&TaskName::Reader(seat.agent.as_str().to_owned(), source.clone()));
         }
+        let new: Vec<SourceId> = now.sources.iter().filter(|source| !before.contains(source)).cloned().collect();
+        self.follow_sources(seat, &new);
+        !new.is_empty() || before.iter().any(|source| !now.sources.contains(source))
+    }
+
+    /// Reads these sources of an agent.
+    pub(super) fn follow_sources(&mut self, seat: &Arc<Seat>, sources: &[SourceId]) {
+        let Some(logs) = self.parts.logs.clone() else { return };
+        let is_container = seat.policy().runtime == RuntimeKind::Container;
+        let mut known = self.parts.read_to.as_mut().map(|all| all.remove(&seat.agent).unwrap_or_default());
+        for source in sources.iter().filter(|source| is_container || **source != SourceId::Container) {
+            let known = known.as_mut().map(|known| known.extract_if(.., |at| at.source() == source).collect());
+            self.follow(seat, source.clone(), Arc::clone(&logs), known);
+        }
+    }
+
+    fn follow(&self, seat: &Arc<Seat>, source: SourceId, logs: Arc<dyn LogSource>, known: Option<Vec<LogPosition>>) {
         let (switchman, seat, asked_at) =
             (self.parts.switchman.clone(), Arc::clone(seat), self.parts.pool.clock.now().wall);
-        let known = self.parts.read_to.as_mut().map(|read_to| read_to.remove(&seat.agent));
-        let name = TaskName::Reader(seat.agent.as_str().to_owned());
+        let name = TaskName::Reader(seat.agent.as_str().to_owned(), source.clone());
         self.parts.tasks.begin(name, |stop| async move {
+            let is_of_it = |agent: &AgentName, at: &LogPosition| *agent == seat.agent && *at.source() == source;
             let read_to = match known {
                 Some(known) => known,
                 None => loop {
                     match switchman.store().log_positions().await {
-                        Ok(all) => break all.into_iter().find(|(agent, _)| *agent == seat.agent).map(|(_, at)| at),
-                        Err(error) => tracing::debug!(agent = %seat.agent, %error, "how far its log was read"),
+                        Ok(all) => {
+                            let own = all.into_iter().filter(|(agent, at)| is_of_it(agent, at));
+                            break own.map(|(_, at)| at).collect();
+                        }
+                        Err(error) => tracing::debug!(agent = %seat.agent, %error, "how far a source was read"),
                     }
                     if *stop.borrow() {
                         return;
@@ -325,9 +357,8 @@ impl Supervised {
                     switchman.clock().sleep(ASK_AGAIN).await;
                 },
             };
-            let is_written = read_to.is_some();
-            let shapes = Shapes::default();
-            Reader { switchman, seat, source, read_to, is_written, asked_at, shapes, stop }.run().await;
+            let (progress, shapes) = (Progress::written(read_to), Shapes::default());
+            Reader { switchman, seat, logs, source, progress, asked_at, shapes, stop }.run().await;
         });
     }
 

@@ -49,8 +49,8 @@ pub(super) struct RootParts {
     pub(super) keeping: watch::Sender<Keeping>,
     pub(super) outbox: Arc<Notify>,
     pub(super) logs: Option<Arc<dyn LogSource>>,
-    /// How far logs were read, as of the start.
-    pub(super) read_to: Option<BTreeMap<AgentName, LogPosition>>,
+    /// How far sources were read, as of the start.
+    pub(super) read_to: Option<BTreeMap<AgentName, Vec<LogPosition>>>,
     pub(super) notifiers: Vec<outbox::Target>,
     pub(super) probing: Probing,
     pub(super) attempts: Arc<Attempts>,
@@ -100,9 +100,9 @@ impl Actor for RootActor {
         };
         for seat in supervised.parts.pool.seats.clone() {
             supervised.seat(&seat, &myself).await?;
-            supervised.follow_log(&seat);
+            supervised.follow_sources(&seat, &seat.policy().sources);
         }
-        // From now on the store is asked how far a log was read.
+        // From now on the store is asked how far a source was read.
         supervised.parts.read_to = None;
         let notifiers = std::mem::take(&mut supervised.parts.notifiers);
         supervised.notify_these(notifiers);

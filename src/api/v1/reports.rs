@@ -158,9 +158,12 @@ impl App {
             .evidence
             .map(|evidence| {
                 evidence_of(evidence).map(|seen| {
-                    self.switchman
-                        .classifier()
-                        .evidence(&seen, &Context::new(Some(self.tool(&status.state.name)), seen_at))
+                    // What it quotes was said in its container, by the clock of that.
+                    let context = Context {
+                        zone: status.zone.clone(),
+                        ..Context::new(Some(self.tool(&status.state.name)), seen_at)
+                    };
+                    self.switchman.classifier().evidence(&seen, &context)
                 })
             })
             .transpose()?;

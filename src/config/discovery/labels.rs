@@ -15,7 +15,7 @@ use super::super::delivery::{self, Delivery, DeliveryText};
 use super::super::path::Expansion;
 use super::super::problem::{Findings, Severity};
 use super::super::reader::{Field, Placed, Section, read_word};
-use super::super::{keys, name, references, subscription};
+use super::super::{keys, name, references, sources, subscription};
 use super::{Candidate, container_of, place, problem};
 use crate::config::Config;
 use crate::domain::{Apply, ContainerProblem, Format, FoundContainer, SubscriptionName, Tool, duration};
@@ -187,6 +187,9 @@ impl Reading<'_> {
         {
             findings.error(at, what, hint);
         }
+        // No label can name a source: these are the operator's, from the defaults.
+        let own = Expansion { env: self.env, name: Some(&self.found.name) };
+        let sources = sources::of_agent(shared.sources.unwrap_or(Vec::new()), own, findings);
         let draft = Draft {
             title,
             at,
@@ -202,6 +205,8 @@ impl Reading<'_> {
             text: shared.text.unwrap_or(agent::TEXT),
             turns: shared.turns.resolved(),
             is_monitor_only,
+            sources,
+            logs: shared.logs.unwrap_or(true),
         };
         let subscriptions: Vec<_> = self.config.subscriptions.iter().map(subscription::Draft::of).collect();
         let agent = references::whole(draft, &subscriptions, &self.config.switching, findings)?;

@@ -48,10 +48,10 @@ use self::inspect::Subject;
 use self::lines::{Apart, Line, TakesLines};
 use self::repeats::Recent;
 use super::{Containers, DockerHost};
-use crate::domain::{AgentName, Instance, LogPosition, Wall};
+use crate::domain::{AgentName, ContainerPosition, Instance, LogPosition, SourceId, Wall};
 use crate::ports::Pending;
 use crate::ports::clock::Clock;
-use crate::ports::logs::{LogBatch, LogError, LogLine, LogMark, LogRead, LogSource, LogStream};
+use crate::ports::logs::{LineMark, LogBatch, LogError, LogLine, LogMark, LogRead, LogSource, LogStream};
 
 /// One call of `next` takes in about so much, however much there is.
 const TURN_LEN: usize = 64 * 1024;
@@ -107,7 +107,12 @@ impl DockerLogs {
         opened.map(|follow| Box::new(follow) as Box<dyn LogStream>)
     }
 
-    async fn follow(&self, agent: &AgentName, from: Option<&LogPosition>, whole: bool) -> Result<Follow, LogError> {
+    async fn follow(
+        &self,
+        agent: &AgentName,
+        from: Option<&ContainerPosition>,
+        whole: bool,
+    ) -> Result<Follow, LogError> {
         let subject = self.subject(agent).await?;
         let from = from.filter(|position| position.container == subject.id);
         let mark = from.map(|position| LogMark { at_ns: position.at_ns, seen: position.seen });
@@ -150,6 +155,7 @@ impl DockerLogs {
                 end: None,
             },
             instance: subject.instance,
+            zone: subject.zone,
         })
     }
 }
@@ -181,10 +187,15 @@ impl LogSource for DockerLogs {
     fn open<'a>(
         &'a self,
         agent: &'a AgentName,
-        from: Option<&'a LogPosition>,
+        source: &'a SourceId,
+        from: &'a [LogPosition],
         whole: bool,
     ) -> Pending<'a, Result<Box<dyn LogStream>, LogError>> {
         Box::pin(async move {
+            if *source != SourceId::Container {
+                return Err(LogError::Missing(agent.clone()));
+            }
+            let from = from.iter().find_map(LogPosition::of_container);
             let opening = tokio::time::timeout(self.call_timeout, self.follow(agent, from, whole)).await;
             opening.map_err(|_| LogError::Timeout)?.map(|follow| Box::new(follow) as Box<dyn LogStream>)
         })
@@ -194,6 +205,7 @@ impl LogSource for DockerLogs {
 /// A log that is followed.
 struct Follow {
     instance: Instance,
+    zone: Option<String>,
     socket: Socket,
     /// What came with the answer's head.
     early: Vec<u8>,
@@ -238,7 +250,7 @@ impl TakesLines for Intake<'_> {
         };
         let known = LogLine {
             at: Wall(line.at_ns.div_euclid(NS_PER_MS)),
-            position,
+            position: LineMark::Time(position),
             is_of_this_life: line.at_ns >= self.life_begins,
             is_cut: line.is_cut,
             stream: line.stream,
@@ -317,8 +329,19 @@ impl Follow {
 }
 
 impl LogStream for Follow {
-    fn instance(&self) -> &Instance {
-        &self.instance
+    fn instance(&self) -> Option<&Instance> {
+        Some(&self.instance)
+    }
+
+    fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
+    }
+
+    fn position(&self, line: &LogLine) -> Option<LogPosition> {
+        match line.position {
+            LineMark::Time(mark) => Some(mark.of(&self.instance.id)),
+            LineMark::Byte { .. } | LineMark::Entry(_) | LineMark::Nowhere => None,
+        }
     }
 
     fn next<'a>(&'a mut self, into: &'a mut LogBatch) -> Pending<'a, Result<LogRead, LogError>> {

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::domain::{AgentName, Instance, LogPosition, Wall};
+use crate::domain::{AgentName, Instance, LogPosition, SourceId, Wall};
 use crate::ports::Pending;
-use crate::ports::logs::{LogBatch, LogError, LogLine, LogMark, LogRead, LogSource, LogStream, OutputOf};
+use crate::ports::logs::{LineMark, LogBatch, LogError, LogLine, LogMark, LogRead, LogSource, LogStream, OutputOf};
 
 /// The most lines of one read.
 const READ_MAX: usize = 100;
@@ -32,6 +32,8 @@ struct State {
     opened: Vec<(AgentName, Option<LogPosition>)>,
     /// Streams that an agent has open.
     open: BTreeMap<AgentName, usize>,
+    /// The zones that containers keep.
+    zones: BTreeMap<AgentName, String>,
 }
 
 struct Container {
@@ -163,6 +165,11 @@ impl FakeLogs {
         self.state().open_faults.entry(agent.clone()).or_default().push_back(error);
     }
 
+    /// The container of the agent keeps this time zone, as a stream that is opened from now on says.
+    pub fn keep_zone(&self, agent: &AgentName, zone: &str) {
+        self.state().zones.insert(agent.clone(), zone.to_owned());
+    }
+
     /// From where the agent's log was asked for, every time, failed attempts included.
     #[must_use]
     pub fn opened(&self, agent: &AgentName) -> Vec<Option<LogPosition>> {
@@ -198,18 +205,24 @@ impl LogSource for FakeLogs {
     fn open<'a>(
         &'a self,
         agent: &'a AgentName,
-        from: Option<&'a LogPosition>,
+        source: &'a SourceId,
+        from: &'a [LogPosition],
         whole: bool,
     ) -> Pending<'a, Result<Box<dyn LogStream>, LogError>> {
         Box::pin(async move {
             let stream = {
                 let mut state = self.state();
-                state.opened.push((agent.clone(), from.cloned()));
+                if *source != SourceId::Container {
+                    return Err(LogError::Missing(agent.clone()));
+                }
+                state.opened.push((agent.clone(), from.first().cloned()));
                 if let Some(error) = state.open_faults.get_mut(agent).and_then(VecDeque::pop_front) {
                     return Err(error);
                 }
                 let Some(container) = state.containers.get(agent) else { return Err(LogError::Missing(agent.clone())) };
                 let after = from
+                    .iter()
+                    .find_map(LogPosition::of_container)
                     .filter(|position| position.container == container.instance.id)
                     .map(|position| LogMark { at_ns: position.at_ns, seen: position.seen });
                 let next = match after {
@@ -221,6 +234,7 @@ impl LogSource for FakeLogs {
                     logs: self.clone(),
                     agent: agent.clone(),
                     instance: container.instance.clone(),
+                    zone: state.zones.get(agent).cloned(),
                     life: container.life,
                     cuts: container.cuts,
                     after,
@@ -240,6 +254,7 @@ struct FakeStream {
     logs: FakeLogs,
     agent: AgentName,
     instance: Instance,
+    zone: Option<String>,
     life: u64,
     cuts: u64,
     /// The position that was opened from, until a line after it has been given out.
@@ -260,7 +275,7 @@ impl FakeStream {
         for line in container.lines[begin..end].iter().take(READ_MAX) {
             let known = LogLine {
                 at: Wall(line.at_ns.div_euclid(1_000_000)),
-                position: line.mark,
+                position: LineMark::Time(line.mark),
                 is_of_this_life: line.life == self.life,
                 is_cut: line.is_cut,
                 stream: OutputOf::Stdout,
@@ -285,8 +300,19 @@ impl FakeStream {
 }
 
 impl LogStream for FakeStream {
-    fn instance(&self) -> &Instance {
-        &self.instance
+    fn instance(&self) -> Option<&Instance> {
+        Some(&self.instance)
+    }
+
+    fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
+    }
+
+    fn position(&self, line: &LogLine) -> Option<LogPosition> {
+        match line.position {
+            LineMark::Time(mark) => Some(mark.of(&self.instance.id)),
+            LineMark::Byte { .. } | LineMark::Entry(_) | LineMark::Nowhere => None,
+        }
     }
 
     fn next<'a>(&'a mut self, into: &'a mut LogBatch) -> Pending<'a, Result<LogRead, LogError>> {

@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row, params};
 use super::columns::Cells;
 use super::{read, texts, turns};
 use crate::domain::{
-    AgentName, AgentRecord, Assignment, Attributes, Deferred, Fingerprint, Generation, Issued, LogPosition, OpenIntent,
-    Pause, Plan, Rest, Trouble, TurnsRecord, Wall,
+    AgentName, AgentRecord, Assignment, Attributes, Deferred, Fingerprint, Generation, Issued, OpenIntent, Pause, Plan,
+    Rest, Trouble, TurnsRecord, Wall,
 };
 use crate::ports::store::StoreError;
 
@@ -181,18 +181,3 @@ fn deferred(conn: &Connection, agent: &AgentName) -> Result<Vec<Deferred>, Store
 
 /// So many failures are the newest ones.
 const NEWEST: i64 = 1024;
-
-/// How far each agent's log has been read.
-pub(super) fn log_positions(conn: &Connection) -> Result<Vec<(AgentName, LogPosition)>, StoreError> {
-    conn.prepare_cached("SELECT * FROM logs ORDER BY agent")?
-        .query_and_then([], |row| {
-            let cells = Cells::new("logs", row);
-            let position = LogPosition {
-                container: cells.get("container")?,
-                at_ns: cells.get("at_ns")?,
-                seen: cells.small("seen")?,
-            };
-            Ok((cells.name("agent")?, position))
-        })?
-        .collect()
-}

@@ -219,6 +219,7 @@ pub(super) fn perform(conn: &mut Connection, chore: &Chore) -> Result<usize, Sto
         }
         Chore::Ended(told) => {
             transaction.execute("DELETE FROM cooldowns WHERE until < ?1", [told.before.0])?
+                + transaction.execute("DELETE FROM sources WHERE at < ?1", [told.before.0])?
                 + remove_generations(&transaction, told.before)?
                 + remove_delivered(&transaction, *told)?
         }

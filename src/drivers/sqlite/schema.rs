@@ -11,7 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x5357_4d4e;
 
 /// The newest version.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 
 /// Tables whose size depends on how many agents and subscriptions there are, not on how long they run.
 pub(super) const SMALL_TABLES: &[&str] = &[
@@ -24,12 +24,13 @@ pub(super) const SMALL_TABLES: &[&str] = &[
     "targets",
     "notifications",
     "logs",
+    "sources",
     "sessions",
     "readings",
     "halts",
 ];
 
-const STEPS: [&str; 5] = [V1, V2, V3, V4, V5];
+const STEPS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
 
 /// Brings the schema up to [`VERSION`].
 pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
@@ -47,6 +48,21 @@ pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
 /// Which of the trusted readings the provider gave to a probe.
 const V5: &str = "
 ALTER TABLE readings ADD COLUMN probed INTEGER NOT NULL DEFAULT 0;  -- 0 or 1
+";
+
+/// How far sources beside the logs of containers were read.
+const V6: &str = "
+CREATE TABLE sources (
+    agent        TEXT NOT NULL,
+    source       TEXT NOT NULL,       -- 'files:' and a pattern, 'journald:' and a unit
+    file         TEXT NOT NULL,       -- the path; '' = the source as a whole
+    device       INTEGER,             -- the file itself, whatever it is called
+    inode        INTEGER,
+    offset       INTEGER,             -- bytes of it that have been read
+    cursor       TEXT,                -- the journal's, of the last entry that was read
+    at           INTEGER NOT NULL,    -- when it was read that far
+    PRIMARY KEY (agent, source, file)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Notifications about no single agent, what a target remembers of what it told, what was read of windows, and halts.

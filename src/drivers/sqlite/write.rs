@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Params, params};
 
 use super::columns::{generation, number, shown, wall};
-use super::{pool, texts, turns};
+use super::{pool, sources, texts, turns};
 use crate::domain::{
     AgentName, Assignment, Attributes, Change, Cooldown, CooldownKey, FailureRecord, Generation, Instance, Intent,
     IntentEnd, IntentId, IntentOutcome, Notification, Reach, Rest, SubscriptionName, Wall,
@@ -159,13 +159,7 @@ fn apply(conn: &Connection, change: &Change) -> Result<(), StoreError> {
         Change::Assigned { agent, assignment, replaces } => assign(conn, agent, assignment, *replaces),
         Change::AgentSaved(agent, attributes) => save_agent(conn, agent, attributes),
         Change::Notified(notification) => notify(conn, notification),
-        Change::LogRead(agent, position) => run(
-            conn,
-            "INSERT OR REPLACE INTO logs (agent, container, at_ns, seen) VALUES (?1, ?2, ?3, ?4)",
-            params![agent.as_str(), position.container, position.at_ns, position.seen],
-        )
-        .map(drop)
-        .map_err(Into::into),
+        Change::LogRead(agent, position) => sources::save(conn, agent, position),
         Change::CredentialSeen(subscription, fingerprint) => run(
             conn,
             "INSERT INTO subscriptions (subscription, fingerprint) VALUES (?1, ?2)

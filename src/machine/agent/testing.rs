@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::domain::{
     Apply, Delivered, Facts, FailureKind, Fingerprint, Format, Instance, Moment, Origin, Provider, QuotaIdentity,
-    Report, Reporter, RuntimeState, Sighting, Steady, SubscriptionName, SubscriptionType, Tool, Trust, Wall, Window,
+    Report, Reporter, RuntimeState, Sighting, SourceId, Steady, SubscriptionName, SubscriptionType, Tool, Trust, Wall,
+    Window,
 };
 use crate::machine::policy::{
     Budget, CooldownMax, FilePolicy, Policy, RuntimeKind, SubscriptionPolicy, Terms, TextPolicy, TurnPolicy,
@@ -35,6 +36,7 @@ pub fn policy() -> Policy {
         models: Vec::new(),
         switching: true,
         text: TextPolicy::Corroborated,
+        sources: vec![SourceId::Container],
         is_monitor_only: false,
         cooldown: hours(2),
         cooldown_max: CooldownMax {

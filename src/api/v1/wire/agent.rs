@@ -40,7 +40,7 @@ pub struct Agent {
     /// What would keep it from using a credential that is delivered to it, a sentence each.
     #[serde(default)]
     pub hindrances: Vec<String>,
-    /// Why its log cannot be read; `null` if it can, or has none.
+    /// Why its log, or another source of its lines, cannot be read; `null` if all can, or there is none.
     pub log_trouble: Option<String>,
     /// Text of its own that would move it, if something agreed with it.
     #[serde(default)]

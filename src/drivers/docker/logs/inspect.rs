@@ -24,6 +24,8 @@ pub(super) struct Subject {
     pub(super) life_begins: i64,
     pub(super) has_terminal: bool,
     pub(super) log_driver: String,
+    /// The time zone that it keeps, as far as its environment says so.
+    pub(super) zone: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +52,8 @@ struct State {
 struct Config {
     #[serde(default)]
     tty: bool,
+    #[serde(default, deserialize_with = "zone_of")]
+    env: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -68,6 +72,13 @@ struct LogConfig {
 #[derive(Deserialize)]
 struct Refused {
     message: String,
+}
+
+/// The value of `TZ`, and nothing else: what the others hold is nobody's business and is dropped here.
+fn zone_of<'de, D: serde::Deserializer<'de>>(environment: D) -> Result<Option<String>, D::Error> {
+    let variables: Option<Vec<String>> = Option::deserialize(environment)?;
+    let zone = variables.iter().flatten().find_map(|variable| variable.strip_prefix("TZ=")).map(ToOwned::to_owned);
+    Ok(zone.filter(|zone| !zone.is_empty()))
 }
 
 impl Subject {
@@ -99,6 +110,7 @@ impl From<Inspected> for Subject {
             id: found.id.clone(),
             instance: Instance { id: found.id, started_at },
             has_terminal: found.config.tty,
+            zone: found.config.env,
             log_driver: found.host_config.log_config.map(|config| config.r#type).unwrap_or_default(),
         }
     }

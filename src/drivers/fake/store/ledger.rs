@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::domain::{
     AgentName, AgentRecord, Assignment, Attributes, CauseBy, Change, Cooldown, CooldownKey, FailureRecord, Fingerprint,
     Generation, Halt, Instance, Intent, IntentId, IntentRecord, Issued, LogPosition, Model, Notes, Notification,
-    OpenIntent, Outcome, Plan, Reading, ReportId, SubscriptionName, TurnId, TurnRecord, TurnsRecord, Wall,
+    OpenIntent, Outcome, Plan, Reading, ReportId, SourcePlace, SubscriptionName, TurnId, TurnRecord, TurnsRecord, Wall,
 };
 use crate::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, StoreError, StoredAnswer};
 
@@ -25,7 +25,8 @@ pub(super) struct Ledger {
     readings: BTreeMap<ReadingPlace, Reading>,
     halt: Option<Halt>,
     seen_until: Option<Wall>,
-    logs: BTreeMap<AgentName, LogPosition>,
+    /// By agent, source and part of it.
+    logs: BTreeMap<(AgentName, String, String), LogPosition>,
     outbox: Vec<Outgoing>,
     outbox_end: i64,
     targets: BTreeMap<String, i64>,
@@ -66,7 +67,7 @@ struct FailureRow {
 
 impl Ledger {
     pub(super) fn log_positions(&self) -> Vec<(AgentName, LogPosition)> {
-        self.logs.iter().map(|(agent, position)| (agent.clone(), position.clone())).collect()
+        self.logs.iter().map(|((agent, ..), position)| (agent.clone(), position.clone())).collect()
     }
 
     /// Writes all of the changes or none.
@@ -135,7 +136,12 @@ impl Ledger {
             | Change::TurnEnded { .. }
             | Change::SessionSaved(..) => {}
             Change::LogRead(agent, position) => {
-                self.logs.insert(agent.clone(), position.clone());
+                let row = (agent.clone(), position.source().to_string(), position.part().to_owned());
+                if matches!(position, LogPosition::Source { place: SourcePlace::Gone { .. }, .. }) {
+                    self.logs.remove(&row);
+                } else {
+                    self.logs.insert(row, position.clone());
+                }
             }
         }
     }
@@ -288,6 +294,10 @@ impl Ledger {
             rows.sweep_ended(retention.keep_since);
             rows.turns.sweep(retention, turns_reached);
         }
+        self.logs.retain(|_, position| match position {
+            LogPosition::Container(_) => true,
+            LogPosition::Source { at, .. } => *at >= retention.keep_since,
+        });
         self.cooldowns.retain(|_, cooldown| cooldown.until.is_none_or(|until| until >= retention.keep_since));
         let taken = self.targets.values().min().copied().unwrap_or(i64::MAX);
         let in_any_case = retention.undelivered_since.min(retention.keep_since);
