@@ -293,10 +293,7 @@ fn every_check_of_an_agent_has_a_case() {
         ),
         (format!("{web}stop_grace = \"2h\""), "`stop_grace` in [[agent]] \"web\" is \"2h\", out of its bounds"),
         (format!("{web}text = \"of\""), "unknown text \"of\""),
-        (
-            format!("text = \"off\"\n{web}"),
-            "unknown key `text` in [[subscription]] \"o\" | `text` belongs into [[agent]]",
-        ),
+        (format!("text = \"off\"\n{web}"), "unknown key `text` in [[subscription]] \"o\""),
         (web.replace("container = \"web\"", "process = { command = [] }"), "`process.command` has no program"),
         (
             web.replace("container = \"web\"", "process = { command = [\"x\"], dir = \"y\" }"),

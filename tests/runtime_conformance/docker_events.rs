@@ -6,7 +6,7 @@ use switchman::ports::runtime::{Ended, Mount, Runtime, RuntimeEvent, Surrounding
 
 use super::docker_containers::Container;
 use super::engine::Shape;
-use super::program::PATIENCE;
+use super::program::{PATIENCE, eventually};
 use super::scripted_engine::{Engine, Reply};
 use super::{one, tell};
 
@@ -59,18 +59,22 @@ async fn an_end_by_a_signal_is_a_code_above_128() {
 #[tokio::test]
 async fn an_end_that_somebody_asked_for_is_told_as_that_whatever_its_code() {
     // It heeds a stop and ends with code 0, as many programs do; a word about something else it survives.
-    let script = "trap : HUP; trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    let script = "trap : HUP; trap 'exit 0' TERM; echo up > /facts/up; while :; do sleep 0.05; done";
     for (asks, was_told) in [(true, true), (false, false)] {
-        let container = Container::new(&Shape { script: Some(script), ..Shape::default() }).await;
+        let folder = tempfile::tempdir().unwrap();
+        let binds = vec![(folder.path().to_owned(), "/facts")];
+        let container = Container::new(&Shape { script: Some(script), binds, ..Shape::default() }).await;
         assert_eq!(container.docker.next_event().await, RuntimeEvent::EngineBack);
         let life = container.started().await;
+        eventually("it heeds signals", async || folder.path().join("up").exists().then_some(())).await;
         container.docker.reload(tell(&one(), &life, &Reload::Signal("HUP".to_owned()))).await.unwrap();
         let by = if asks {
             Reload::Signal("TERM".to_owned())
         } else {
-            Reload::Exec(vec!["kill".to_owned(), "-TERM".to_owned(), "1".to_owned()])
+            Reload::Exec(vec!["sh".to_owned(), "-c".to_owned(), "kill -TERM 1".to_owned()])
         };
-        container.docker.reload(tell(&one(), &life, &by)).await.unwrap();
+        // What is run in it may end with it, before its own end was told.
+        let _told = container.docker.reload(tell(&one(), &life, &by)).await;
         let ended = heard(&container.docker, "the end", end).await;
         assert_eq!((ended.exit_code, ended.was_told), (Some(0), was_told));
     }
