@@ -32,6 +32,7 @@ mod readers;
 mod recognition;
 pub mod root;
 pub mod seat;
+mod shapes;
 mod tasks;
 pub mod trial;
 pub mod turns;

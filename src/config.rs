@@ -75,7 +75,7 @@ pub use switching::{Failback, Proactive, Strategy, Switching};
 pub use turns::Turns;
 
 use crate::domain::{AgentName, NotifyEvent};
-use crate::machine::policy::{FilePolicy, Policy, SubscriptionPolicy, TextPolicy};
+use crate::machine::policy::{FilePolicy, Policy, SubscriptionPolicy};
 use path::Expansion;
 use problem::{Findings, Source};
 use reader::Section;
@@ -201,7 +201,7 @@ impl Config {
             },
             subscriptions: agent.subscriptions.clone(),
             models: agent.models.clone(),
-            text: TextPolicy::Corroborated,
+            text: agent.text,
             switching: switching.enabled && !agent.is_monitor_only,
             is_monitor_only: agent.is_monitor_only,
             cooldown: switching.cooldown,

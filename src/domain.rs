@@ -37,7 +37,7 @@ pub use cooldown::{Cooldown, CooldownKey, CooldownSource, Reach};
 pub use credential::CredentialRef;
 pub use delivery::{Apply, Format, Reload};
 pub use disposition::Disposition;
-pub use failure::{FailureKind, Trust, Window};
+pub use failure::{FailureKind, Sign, Trust, Window};
 pub use generation::Generation;
 pub use halt::Halt;
 pub use ids::{

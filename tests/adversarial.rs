@@ -5,6 +5,8 @@
 //! a comment, a log viewer, a table, a string, a string in a string. None of that may move anybody, whatever runs in the
 //! agent.
 
+#![expect(clippy::unwrap_used, reason = "the code of a test, also outside of its functions")]
+
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};

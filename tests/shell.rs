@@ -14,6 +14,8 @@ mod rig;
 mod telling;
 #[path = "shell/troubles.rs"]
 mod troubles;
+#[path = "shell/trust.rs"]
+mod trust;
 #[path = "shell/turns.rs"]
 mod turns;
 

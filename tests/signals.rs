@@ -4,6 +4,8 @@
 //! `scope`, `at` and `zone` (when it was written and what the container's clock was set to), and `reset_at`, the exact
 //! instant of what it states, worked out apart from this code. `ambiguous` rows are of no use for a verdict.
 
+#![expect(clippy::unwrap_used, reason = "the code of a test, also outside of its functions")]
+
 use std::sync::LazyLock;
 
 use serde_json::Value;

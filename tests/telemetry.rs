@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use switchman::domain::{
     AgentName, Cause, CauseBy, Disposition, FailureId, FailureKind, FailureRecord, Generation, Intent, IntentEnd,
-    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, Steady, SubscriptionName, TurnClass, TurnEnd,
+    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, Sign, Steady, SubscriptionName, TurnClass, TurnEnd,
     Utilisation, Wall, Window,
 };
 use switchman::drivers::fake::clock::ManualClock;
@@ -203,6 +203,7 @@ fn every_recorded_failure_gets_the_one_event_that_fits_and_one_count() {
                 (Outcome::Stale, _) => "failure.stale",
                 (Outcome::Held, _) => "failure.held",
                 (Outcome::Ambiguous, _) => "failure.ambiguous",
+                (Outcome::Uncorroborated, _) => "failure.uncorroborated",
                 (Outcome::Ignored, FailureKind::Unknown) => "failure.unclassified",
                 (Outcome::Ignored, _) => "failure.ignored",
                 _ => "failure.recorded",
@@ -290,6 +291,8 @@ const CONTRACT: &[&str] = &[
     "failure.stale",
     "failure.held",
     "failure.ambiguous",
+    "failure.uncorroborated",
+    "failure.corroborated",
     "failure.ignored",
     "failure.unclassified",
     "failure.shed",
@@ -364,6 +367,8 @@ fn everything_measured() -> String {
     metrics.switch_step(Step::Total, Some(Duration::from_secs(1)));
     metrics.recovered(Some(Duration::from_secs(1)));
     metrics.log_lines_read("container", 1);
+    metrics.corroborated(FailureKind::RateLimit, Sign::Exit);
+    metrics.unclassified_line();
     metrics.engine_called("inspect", Duration::from_secs(1));
     metrics.engine_failed("inspect", Disposition::Transient);
     metrics.notified("https://example.org", "sent");

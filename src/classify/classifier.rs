@@ -15,7 +15,7 @@ use super::context::Context;
 use super::evidence::{Evidence, RuleId, Verdict};
 use super::http::{self, Answer};
 use super::peel::{Peeled, peel};
-use super::prefilter::Prefilter;
+use super::prefilter::{self, Prefilter};
 use super::rule::{Rule, When};
 use super::ruling::{by_exception, ruling};
 use super::said::{Said, Shape};
@@ -73,6 +73,12 @@ impl Classifier {
     #[must_use]
     pub fn built_in() -> Vec<Rule> {
         rules::built_in()
+    }
+
+    /// The words of which one stands in everything that a built-in rule can recognise, as they are looked for.
+    #[must_use]
+    pub fn needles() -> &'static [&'static str] {
+        prefilter::NEEDLES
     }
 
     /// What the evidence of one failure says.

@@ -14,7 +14,7 @@ use aho_corasick::{AhoCorasick, Input, MatchKind};
 use memchr::{memchr, memrchr};
 
 /// Without their first letter where that may be a capital one.
-const NEEDLES: &[&str] = &[
+pub(super) const NEEDLES: &[&str] = &[
     " limit",
     "allowance",
     "atelimit",

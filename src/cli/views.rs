@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::moments::{ago, calendar, length, millis, until};
 use super::table::{Look, Table, Text, Tone};
 use crate::api::v1::wire::{
-    Agent, AnswerSwitch, ContainerProblem, Cooldown, Reading, Session, Subscription, Switch, Turn, Turns,
+    Agent, AnswerSwitch, Claim, ContainerProblem, Cooldown, Reading, Session, Subscription, Switch, Turn, Turns,
 };
 use crate::domain::Wall;
 use crate::telemetry::escape::Escaped;
@@ -285,6 +285,8 @@ fn agent_notes(agent: &Agent, now: Wall) -> Vec<String> {
     // Said in more words below, or by the phase.
     let is_said = |reason: &str| ["paused", "pinned", "monitor_only", &*agent.phase].contains(&reason);
     notes.extend(agent.reason.clone().filter(|reason| !is_said(reason)));
+    let unheard = |claim: &Claim| format!("its text says {}, and nothing agrees with it yet", Escaped(&claim.kind));
+    notes.extend(agent.uncorroborated.last().map(unheard));
     if agent.monitor_only {
         notes.push("monitor only".to_owned());
     }

@@ -51,6 +51,7 @@ const HOMES: &[(&str, &str)] = &[
     ("mode", "`delivery`"),
     ("drain", "[[agent]]"),
     ("stop_grace", "[[agent]]"),
+    ("text", "[[agent]]"),
     ("turns", "[[agent]]"),
     ("sessions_max", "`turns`"),
     ("lease", "`turns`"),

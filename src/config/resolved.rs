@@ -198,7 +198,8 @@ impl Lines {
     }
 
     fn defaults(&mut self, defaults: &Shared) {
-        let Shared { tool, subscriptions, models, delivery, drain, stop_grace, turns, monitor_only } = defaults.clone();
+        let Shared { tool, subscriptions, models, delivery, drain, stop_grace, text, turns, monitor_only } =
+            defaults.clone();
         if let Some(tool) = tool.good() {
             self.text("tool", tool.as_str());
         }
@@ -218,6 +219,9 @@ impl Lines {
         }
         if let Some(grace) = stop_grace.good() {
             self.duration("stop_grace", grace);
+        }
+        if let Some(text) = text.good() {
+            self.text("text", text.as_str());
         }
         self.plain("turns", &self::turns(&turns.resolved()));
         if let Some(flag) = monitor_only.good() {
@@ -263,6 +267,7 @@ impl Lines {
         if let Some(grace) = agent.stop_grace {
             self.duration("stop_grace", grace);
         }
+        self.text("text", agent.text.as_str());
         self.plain("turns", &turns(&agent.turns));
     }
 }

@@ -10,6 +10,7 @@
 //! `tests/model.rs`.
 
 mod bans;
+mod claims;
 mod configured;
 mod cooling;
 mod evidence;
@@ -25,6 +26,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bans::Bans;
+pub use claims::Agreed;
+use claims::Claims;
 pub use configured::Configured;
 use cooling::holds_for_all;
 use evidence::Evidence;
@@ -79,6 +82,8 @@ pub struct PoolState {
     metered_promises: BTreeSet<AgentName>,
     /// Cooldowns that have ended and were not told of yet.
     ended: Vec<Cooldown>,
+    /// Text that nothing agrees with yet.
+    claims: Claims,
     /// Something that was half open has opened, and those in line were not told of it yet.
     has_opened: bool,
 }
@@ -144,9 +149,9 @@ impl PoolState {
                 self.halt = None;
                 self.bans.have_been_seen(*at);
             }
-            Change::FailureRecorded(_)
-            | Change::FailureCounted { .. }
-            | Change::FailureJudged { .. }
+            Change::FailureRecorded(record) => self.note_claim(record),
+            Change::FailureJudged { id, .. } => self.claims.forget(id),
+            Change::FailureCounted { .. }
             | Change::IntentDelivered { .. }
             | Change::AgentSaved(..)
             | Change::Notified(_)
@@ -161,6 +166,7 @@ impl PoolState {
 
     /// A subscription is not to be used.
     fn cool(&mut self, cooldown: &Cooldown) {
+        self.claims.cooled(cooldown);
         self.refusals.note(cooldown);
         self.bans.note(cooldown);
         let key = &cooldown.key;

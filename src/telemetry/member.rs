@@ -12,7 +12,7 @@ use tracing::field::display;
 use super::escape::Escaped;
 use crate::domain::{
     AgentName, CauseBy, CooldownSource, Disposition, FailureId, FailureKind, Fingerprint, Generation, IntentId,
-    IntentOutcome, Lost, Model, Outcome, ParkReason, Plan, ReadingSource, ReportId, RuntimeState, SessionName,
+    IntentOutcome, Lost, Model, Outcome, ParkReason, Plan, ReadingSource, ReportId, RuntimeState, SessionName, Sign,
     SubscriptionName, TurnClass, TurnEnd, TurnId, Utilisation, Wall, Window,
 };
 
@@ -69,6 +69,7 @@ members! {
     |v: TurnClass| v.as_str();
     |v: TurnEnd| v.as_str();
     |v: Lost| v.as_str();
+    |v: Sign| v.as_str();
     |v: RuntimeState| v.as_str();
     |v: Wall| display(Rfc3339(*v));
     |v: Duration| millis(*v);

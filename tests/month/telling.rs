@@ -15,6 +15,7 @@ pub(crate) fn report_of(failure: &Failure, told: Told, lives: u32) -> Report {
         window: failure.refusal.window,
         reset_at: failure.refusal.reset_at.map(wall),
         trust: Trust::Structured,
+        is_hearsay: false,
         observed_at: Some(wall(failure.at)),
         reporter: Reporter::Agent,
         ..report(failure.refusal.kind)

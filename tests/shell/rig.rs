@@ -373,6 +373,7 @@ pub(crate) fn limit(subscription: Option<&str>, generation: Option<u64>) -> Repo
         window: Window::FiveHour,
         reset_at: None,
         trust: Trust::Structured,
+        is_hearsay: false,
         observed_at: None,
         origin: Origin::Untold,
         read_to: None,

@@ -28,6 +28,7 @@ use crate::actor::outbox;
 use crate::actor::pool::PoolMsg;
 use crate::actor::readers::Reader;
 use crate::actor::seat::Seat;
+use crate::actor::shapes::Shapes;
 use crate::actor::tasks::TaskName;
 use crate::actor::watchers;
 use crate::domain::{AgentName, SubscriptionName};
@@ -321,7 +322,8 @@ impl Supervised {
                 },
             };
             let is_written = read_to.is_some();
-            Reader { switchman, seat, source, read_to, is_written, asked_at, stop }.run().await;
+            let shapes = Shapes::default();
+            Reader { switchman, seat, source, read_to, is_written, asked_at, shapes, stop }.run().await;
         });
     }
 
