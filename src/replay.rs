@@ -150,9 +150,6 @@ impl Replay {
     /// What would have been made of a line. The calendar goes on to its time; it never goes back.
     pub fn tell(&mut self, told: &Told) {
         self.advance(told.at);
-        if told.verdict.is_hearsay {
-            return self.note(What::hearsay(told));
-        }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         let stated = Stated::of(&told.verdict);
@@ -219,7 +216,7 @@ impl Replay {
     }
 
     fn report(&self, told: &Told, ran_in: Option<Generation>) -> Report {
-        let Verdict { kind, window, model, reset_at, trust, rule, reason, .. } = told.verdict.clone();
+        let Verdict { kind, window, model, reset_at, trust, is_hearsay, rule, reason } = told.verdict.clone();
         Report {
             id: None,
             kind,
@@ -230,6 +227,7 @@ impl Replay {
             window,
             reset_at,
             trust,
+            is_hearsay,
             observed_at: Some(self.now.wall),
             origin: Origin::Life(self.world.life()),
             read_to: None,
