@@ -150,9 +150,6 @@ impl Replay {
     /// What would have been made of a line. The calendar goes on to its time; it never goes back.
     pub fn tell(&mut self, told: &Told) {
         self.advance(told.at);
-        if told.verdict.is_hearsay {
-            return self.note(What::hearsay(told));
-        }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         let stated = Stated::of(&told.verdict);

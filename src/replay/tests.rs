@@ -53,7 +53,7 @@ fn play(told: &[Told]) -> (Replay, Rest) {
     (replay, rest)
 }
 
-fn outcomes(replay: &Replay) -> Vec<(u64, u64, Option<Outcome>)> {
+fn outcomes(replay: &Replay) -> Vec<(u64, u64, Outcome)> {
     let reported = |entry: &Entry| match &entry.what {
         What::Reported { line, lines, outcome, .. } => Some((*line, *lines, *outcome)),
         _ => None,
@@ -69,8 +69,8 @@ fn a_burst_is_one_switch_and_one_restart() {
     let (replay, rest) = play(&burst);
     assert_eq!((replay.switches(), replay.restarts()), (1, 1));
     assert_eq!((rest.phase, rest.subscription, rest.generation), ("serving", Some("b".into()), Generation(2)));
-    let repeat = Some(Outcome::Repeat);
-    assert_eq!(outcomes(&replay), [(0, 1, Some(Outcome::Switching)), (1, 199, repeat), (200, 1, repeat)]);
+    let repeat = Outcome::Repeat;
+    assert_eq!(outcomes(&replay), [(0, 1, Outcome::Switching), (1, 199, repeat), (200, 1, repeat)]);
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn two_limits_move_it_twice_and_the_first_is_not_gone_back_to() {
 fn a_limit_that_goes_on_being_told_is_the_same_limit() {
     let (replay, rest) = play(&[limit(1, 0, 3 * HOUR), limit(2, 600, 3 * HOUR), limit(3, HOUR, 3 * HOUR + 30)]);
     assert_eq!((replay.switches(), rest.subscription), (1, Some("b".into())));
-    let stale = Some(Outcome::Stale);
-    assert_eq!(outcomes(&replay), [(1, 1, Some(Outcome::Switching)), (2, 1, stale), (3, 1, stale)]);
+    let stale = Outcome::Stale;
+    assert_eq!(outcomes(&replay), [(1, 1, Outcome::Switching), (2, 1, stale), (3, 1, stale)]);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn with_nobody_left_it_waits_and_goes_on_at_the_reset() {
     let limits = [limit(1, 0, 3 * HOUR), limit(2, 60, 4 * HOUR), limit(3, 120, 5 * HOUR)];
     let (replay, rest) = play(&limits);
     assert_eq!((replay.switches(), rest.phase), (2, "exhausted"));
-    assert_eq!(outcomes(&replay).last(), Some(&(3, 1, Some(Outcome::Exhausted))));
+    assert_eq!(outcomes(&replay).last(), Some(&(3, 1, Outcome::Exhausted)));
     assert!(rest.wake_at.is_some_and(|wake| wake >= at(3 * HOUR) && wake <= at(3 * HOUR + 60)), "{rest:?}");
     let (replay, rest) = play(&[&limits[..], &[bare(4, 4 * HOUR - 600)]].concat());
     // The record goes on: the first reset has come, and it was moved back.
@@ -133,7 +133,7 @@ fn what_moves_nobody_is_told_as_that() {
     hearsay.verdict.is_hearsay = true;
     let (replay, rest) = play(&[near, overload, hearsay]);
     assert_eq!((replay.switches(), replay.restarts(), rest.subscription), (0, 0, Some("a".into())));
-    assert_eq!(outcomes(&replay), [(1, 1, Some(Outcome::Waiting)), (2, 1, Some(Outcome::Ignored)), (3, 1, None)]);
+    assert_eq!(outcomes(&replay), [(1, 1, Outcome::Waiting), (2, 1, Outcome::Ignored), (3, 1, Outcome::Ignored)]);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_policy_that_only_observes_does_so_here_too() {
     let mut replay = Replay::new(setting, START);
     replay.tell(&limit(1, 0, 3 * HOUR));
     assert_eq!((replay.finish().subscription, replay.restarts()), (Some("a".into()), 0));
-    assert_eq!(outcomes(&replay), [(1, 1, Some(Outcome::Recorded))]);
+    assert_eq!(outcomes(&replay), [(1, 1, Outcome::Recorded)]);
 }
 
 #[test]

@@ -32,8 +32,8 @@ pub enum What {
         lines: u64,
         /// What the first one means.
         verdict: Box<Verdict>,
-        /// What became of it; `None` for one that is only a repetition of what somebody said, which is not reported.
-        outcome: Option<Outcome>,
+        /// What became of it.
+        outcome: Outcome,
         /// What it was held against.
         subscription: Option<SubscriptionName>,
         /// Its limit has moved the agent before: it is told by the life before.
@@ -74,19 +74,6 @@ pub enum What {
 }
 
 impl What {
-    pub(super) fn hearsay(told: &Told) -> Self {
-        Self::Reported {
-            line: told.line,
-            last_line: told.line,
-            lines: 1,
-            verdict: Box::new(told.verdict.clone()),
-            outcome: None,
-            subscription: None,
-            is_known: false,
-            reason: None,
-        }
-    }
-
     pub(super) fn reported(told: &Told, answer: &Answer, is_known: bool) -> Self {
         // Where the answer has no reason of its own it gives back the classifier's.
         let own = format!("{}: {}", told.verdict.rule, told.verdict.reason);
@@ -95,7 +82,7 @@ impl What {
             last_line: told.line,
             lines: 1,
             verdict: Box::new(told.verdict.clone()),
-            outcome: Some(answer.outcome),
+            outcome: answer.outcome,
             subscription: answer.subscription.clone(),
             is_known,
             reason: answer.reason.clone().filter(|reason| *reason != own),

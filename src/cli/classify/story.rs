@@ -11,7 +11,7 @@ use super::telling::what;
 use crate::api::v1::time::Time;
 use crate::cli::moments::calendar;
 use crate::cli::table::{Look, Table};
-use crate::domain::{Outcome, SubscriptionName, Wall};
+use crate::domain::{SubscriptionName, Wall};
 use crate::replay::{Entry, RESTART_TAKES, Replay, Rest, What};
 
 /// What was replayed.
@@ -69,7 +69,6 @@ impl Story<'_> {
                 } else {
                     self.place(*line)
                 };
-                let outcome = outcome.map_or("not reported, for the line only repeats it", |outcome| outcome.as_str());
                 let known = if *is_known { " (the limit that was left)" } else { "" };
                 let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
                 [place, format!("{}: {outcome}{known}{reason} [{}]", what(verdict), verdict.rule)]
@@ -116,7 +115,7 @@ impl Story<'_> {
                 "at": at, "event": "reported", "last_line": self.reading.place(*last_line).1, "lines": lines,
                 "kind": verdict.kind.as_str(), "scope": verdict.window.as_str(),
                 "reset_at": verdict.reset_at.map(Time), "trust": verdict.trust.as_str(), "rule": verdict.rule.as_str(),
-                "outcome": outcome.map(Outcome::as_str),
+                "outcome": outcome.as_str(),
                 "subscription": subscription.as_ref().map(SubscriptionName::as_str),
                 "is_known": is_known, "reason": reason,
             }),
