@@ -157,7 +157,8 @@ fn resets_are_taken_from_wherever_the_answer_states_them() {
     let verdict = codex(json!({"type": "usage_limit_reached", "resets_at": NOW_S + 300, "resets_in_seconds": 9}));
     assert_eq!(in_secs(&verdict), Some(300));
     assert_eq!(in_secs(&codex(json!({"type": "usage_limit_reached", "resets_in_seconds": 9}))), Some(9));
-    assert_eq!(in_secs(&codex(json!({"type": "usage_limit_reached", "resets_at": NOW_S - 5}))), None);
+    assert_eq!(in_secs(&codex(json!({"type": "usage_limit_reached", "resets_at": NOW_S - 5}))), Some(-5));
+    assert_eq!(in_secs(&codex(json!({"type": "usage_limit_reached", "resets_at": NOW_S - 400}))), None);
     let full = [
         ("X-Codex-Primary-Used-Percent", "100"),
         ("X-Codex-Primary-Window-Minutes", "10080"),
