@@ -24,28 +24,6 @@ pub(super) fn killed(evidence: &Evidence) -> Option<Verdict> {
     }
 }
 
-/// Words of a runtime or a network stack. They give only kinds that never move an agent, so it does no harm
-/// if somebody merely quotes them.
-pub(super) fn harmless_words(text: &str) -> Option<Verdict> {
-    const MEMORY: &[&str] = &["heap out of memory", "invoked oom-killer", "Killed process ", "cgroup OOM kill"];
-    const NETWORK: &[&str] = &[
-        "ECONNRESET",
-        "ECONNREFUSED",
-        "ETIMEDOUT",
-        "ENOTFOUND",
-        "EAI_AGAIN",
-        "EHOSTUNREACH",
-        "fetch failed",
-        "socket connection was closed",
-        "error sending request for url",
-    ];
-    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if has(MEMORY) {
-        return Some(Verdict::of(FailureKind::Killed, "text.memory", "the text speaks of a process out of memory"));
-    }
-    has(NETWORK).then(|| Verdict::of(FailureKind::Network, "text.network", "the text speaks of a failed connection"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,13 +1,16 @@
 //! Answers, records and real lines, each with what they must be taken for.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::{FailureKind, Model, Tool, Wall, Window};
+use crate::domain::{FailureKind, Model, Tool, Trust, Wall, Window};
 
 fn classify(evidence: &Evidence, tool: Option<Tool>, at: Wall) -> Verdict {
-    Classifier::default().evidence(evidence, &Context::new(tool, at))
+    static BUILT_IN: LazyLock<Classifier> = LazyLock::new(Classifier::default);
+    BUILT_IN.evidence(evidence, &Context::new(tool, at))
 }
 
 /// 2026-11-20 12:00:00 UTC.
@@ -170,7 +173,7 @@ fn resets_are_taken_from_wherever_the_answer_states_them() {
     assert_eq!((verdict.window, in_secs(&verdict)), (Window::Weekly, Some(120)));
     let per_minute = json!({"error": {"type": "rate_limit_error", "message": "40,000 input tokens per minute"}});
     let verdict = answer(429, &[], &per_minute.to_string());
-    assert_eq!((verdict.window, in_secs(&verdict)), (Window::Requests, Some(60)));
+    assert_eq!((verdict.window, in_secs(&verdict)), (Window::Requests, None));
     let google = json!({"error": {"status": "RESOURCE_EXHAUSTED", "details": [{"x": 1}, {"retryDelay": "15.5s"}]}});
     assert_eq!(in_secs(&answer(429, &[], &google.to_string())), Some(15));
 }
@@ -318,9 +321,13 @@ fn real_lines_move_an_agent_only_where_they_should() {
 }
 
 #[test]
-fn words_of_free_text_move_nobody() {
-    for words in ["401 unauthorized", "rate limit reached|1795176060", "API Error: 429", "You've hit your limit", ""] {
+fn words_of_free_text_are_never_more_than_text() {
+    for words in ["401 unauthorized", "API Error: 429", "npm error 429 Too Many Requests - PUT https://x", ""] {
         assert!(!text(words).kind.moves(), "{words}");
+    }
+    for words in ["rate limit reached|1795176060", "You've hit your limit"] {
+        let verdict = text(words);
+        assert_eq!((verdict.kind, verdict.trust), (FailureKind::RateLimit, Trust::Text), "{words}");
     }
     assert_eq!(text("fetch failed").kind, FailureKind::Network);
     assert_eq!(text("FATAL ERROR: JavaScript heap out of memory").kind, FailureKind::Killed);
@@ -329,13 +336,14 @@ fn words_of_free_text_move_nobody() {
 
 proptest! {
     #[test]
-    fn nothing_panics_and_free_text_never_moves(
+    fn nothing_panics_and_free_text_is_never_more_than_text(
         words in "[^{}]{0,60}",
         status in proptest::option::of(any::<u16>()),
         body in "\\PC{0,40}",
         code in proptest::option::of(any::<i32>()),
     ) {
-        prop_assert!(!text(&words).kind.moves());
+        let verdict = text(&words);
+        prop_assert!(!verdict.moves() || verdict.trust == Trust::Text);
         let evidence = Evidence {
             status, exit_code: code, body: Some(body), text: Some(format!("{{{words}}}")), ..Evidence::default()
         };

@@ -28,6 +28,8 @@ pub fn until(kind: FailureKind, window: Window, reset_at: Option<Wall>, now: Wal
         | FailureKind::Unknown => Some(match reset_at {
             Some(reset) if reset > now => reset.min(now.plus(policy.cooldown_max(window))),
             Some(reset) if now.since(reset) <= JUST_PAST => now.plus(REOPENING),
+            // A limit on requests or tokens per minute is over in a minute, whether it says so or not.
+            None if window == Window::Requests => now.plus(REOPENING),
             Some(_) | None => now.plus(policy.cooldown),
         }),
     }
