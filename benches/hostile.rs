@@ -1,9 +1,9 @@
-//! How long the classifier takes for a line of 1 MiB that was made to be expensive, each beside one pass over its bytes.
+//! How long the classifier takes for text that was made to be expensive, beside one pass over the bytes of the line.
 //!
 //! | measured, for each kind of trouble | yardstick | aim |
 //! |---|---|---|
-//! | one line of a log | the line is checked for UTF-8 and searched for a word | ≤ 10 ms |
-//! | the same as the text of a report's evidence | the same | ≤ 10 ms |
+//! | one line of a log, 1 MiB | the line is checked for UTF-8 and searched for a word | ≤ 10 ms |
+//! | the same as the text of a report, and as the body of an answer in one, 256 KiB | the same | ≤ 10 ms |
 //! | half the bytes, for the worst of them | none: the time of the whole, divided by that of the half | ≤ 3 × |
 //!
 //! The best of several runs counts, as the machine may be busy otherwise.
@@ -23,8 +23,11 @@ use switchman::domain::Wall;
 
 use results::row;
 
+/// The longest line that a reader of logs hands on.
 const BYTES: usize = 1 << 20;
-const RUNS: usize = 7;
+/// The longest report that is taken.
+const REPORT_BYTES: usize = 256 << 10;
+const RUNS: usize = 15;
 const AIM_MS: f64 = 10.0;
 
 fn best<T>(mut work: impl FnMut() -> T) -> Duration {
@@ -49,31 +52,27 @@ fn main() {
     for (at, (name, bytes)) in hostile::lines(BYTES).into_iter().enumerate() {
         let pass = best(|| (std::str::from_utf8(&bytes).is_ok(), memchr::memmem::find(&bytes, b"no such word")));
         let yardstick = format!("{:.2} ms", ms(pass));
+        let show = |what: &str, time: Duration| {
+            let figure = format!("{:.2} ms", ms(time));
+            row(&format!("hostile {what}: {name}"), &figure, &yardstick, ms(time), " ms", ..=AIM_MS);
+        };
         let time = line(&bytes);
         worst = worst.max((time, at));
-        row(&format!("hostile line: {name}"), &format!("{:.2} ms", ms(time)), &yardstick, ms(time), " ms", ..=AIM_MS);
+        show("line", time);
+        let (_, bytes) = hostile::lines(REPORT_BYTES).swap_remove(at);
         let text = Some(String::from_utf8_lossy(&bytes).into_owned());
-        let evidence = Evidence { text, ..Evidence::default() };
-        let time = best(|| classifier.evidence(&evidence, &context));
-        row(
-            &format!("hostile evidence: {name}"),
-            &format!("{:.2} ms", ms(time)),
-            &yardstick,
-            ms(time),
-            " ms",
-            ..=AIM_MS,
-        );
+        let evidence = Evidence { text: text.clone(), ..Evidence::default() };
+        show("text of a report", best(|| classifier.evidence(&evidence, &context)));
+        let evidence = Evidence { status: Some(429), body: text, ..Evidence::default() };
+        show("body of an answer", best(|| classifier.evidence(&evidence, &context)));
     }
-    let (name, half) = hostile::lines(BYTES / 2).swap_remove(worst.1);
-    let half = line(&half);
-    let ratio = worst.0.as_secs_f64() / half.as_secs_f64();
-    let figure = format!("{:.2} ms", ms(worst.0));
-    row(
-        &format!("the worst of them ({name}), and half of it"),
-        &figure,
-        &format!("{:.2} ms", ms(half)),
-        ratio,
-        " ×",
-        ..=3.0,
-    );
+    let (name, whole) = hostile::lines(BYTES).swap_remove(worst.1);
+    let (_, half) = hostile::lines(BYTES / 2).swap_remove(worst.1);
+    // Once more, in alternation, so that both meet the same machine.
+    let pairs: Vec<_> = (0..RUNS).map(|_| (line(&whole), line(&half))).collect();
+    let whole = pairs.iter().map(|(whole, _)| *whole).min().unwrap_or_default();
+    let half = pairs.iter().map(|(_, half)| *half).min().unwrap_or_default();
+    let ratio = whole.as_secs_f64() / half.as_secs_f64();
+    let what = format!("the worst of them ({name}), and half of it");
+    row(&what, &format!("{:.2} ms", ms(whole)), &format!("{:.2} ms", ms(half)), ratio, " ×", ..=3.0);
 }

@@ -32,6 +32,17 @@ fn text(text: &str) -> Verdict {
     classify(&Evidence { text: Some(text.to_owned()), ..Evidence::default() }, None, NOW)
 }
 
+#[test]
+fn of_a_long_text_the_last_telling_lines_are_judged() {
+    let limit = "You've hit your limit · resets 3pm (UTC)";
+    let credit = "Credit balance is too low\n";
+    let kind = |after: &str| text(&format!("{limit}\n{after}")).kind;
+    assert_eq!(kind(&credit.repeat(10)), FailureKind::RateLimit);
+    assert_eq!(kind(&credit.repeat(100)), FailureKind::Billing);
+    // Lines that can tell nothing are not counted.
+    assert_eq!(kind(&"Running 12 tests\n".repeat(10_000)), FailureKind::RateLimit);
+}
+
 fn in_secs(verdict: &Verdict) -> Option<i64> {
     verdict.reset_at.map(|at| (at.0 - NOW.0) / 1_000)
 }

@@ -15,6 +15,7 @@ pub(crate) fn lines(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
         format!("{}1{}", open.repeat(times), close.repeat(times)).into_bytes()
     };
     let members: String = (0..bytes / 24).map(|at| format!(r#","member-{at}":{{"a":[]}}"#)).collect();
+    let padding = "resets at the ".repeat(30);
     let mut broken = between("API Error: 429 rate_limit_error ", "\0", "");
     broken.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = 0xff);
     vec![
@@ -58,6 +59,20 @@ pub(crate) fn lines(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
         ("days after a reset", between("You've hit your usage limit · resets ", "10 de jul. de ", "2026")),
         ("zones after a reset", between("You've hit your usage limit · resets 3pm (", "Asia/", "Tokyo)")),
         ("digits after a bar", between("Claude AI usage limit reached|", "1", "")),
+        // As the text of a report: each of them is looked at.
+        (
+            "lines that are all telling",
+            between("", &format!("API Error: 429 You've hit your usage limit {padding}\n"), ""),
+        ),
+        (
+            "records that are all telling",
+            between("", &format!("{{\"type\":\"turn.failed\",\"error\":{{\"message\":\"{padding}\"}}}}\n"), ""),
+        ),
+        (
+            "bodies in lines",
+            between("", &format!("API Error: 429 {{\"error\":{{\"message\":\"{padding}\"}}}} {padding}\n"), ""),
+        ),
+        ("short lines", between("", "usage limit\n", "")),
         ("a limit, and half of it a brace", format!("{{\"error\":\"{}rate_limit{}", half("{"), half("}")).into_bytes()),
     ]
 }
