@@ -41,6 +41,7 @@ fn given(name: &str) -> Option<u64> {
 }
 
 /// Calls `check` with each case's own random numbers.
+#[expect(clippy::print_stderr, reason = "a failure is made again by what is printed")]
 fn each_case(mut check: impl FnMut(&mut Random)) {
     let seed = given("SWITCHMAN_TEST_SEED").unwrap_or(1);
     let cases = given("SWITCHMAN_FUZZ_CASES").unwrap_or(CASES);

@@ -14,7 +14,7 @@ pub(crate) fn lines(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
         let times = bytes / (open.len() + close.len());
         format!("{}1{}", open.repeat(times), close.repeat(times)).into_bytes()
     };
-    let members: String = (0..bytes / 24).map(|at| format!(r#","member-{at}":{{"a":[]}}"#)).collect();
+    let members = (0..bytes / 24).map(|at| format!(r#","member-{at}":{{"a":[]}}"#)).collect::<Vec<_>>().concat();
     let padding = "resets at the ".repeat(30);
     let mut broken = between("API Error: 429 rate_limit_error ", "\0", "");
     broken.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = 0xff);
