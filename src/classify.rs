@@ -37,6 +37,10 @@ mod http;
 pub mod pattern;
 mod peel;
 mod prefilter;
+mod probed;
+pub mod readings;
+#[cfg(test)]
+mod readings_tests;
 mod reset_time;
 pub mod rule;
 mod rules;
@@ -50,5 +54,6 @@ mod windows;
 pub use classifier::Classifier;
 pub use context::Context;
 pub use evidence::{Evidence, RuleId, Verdict};
+pub use probed::{Probed, probed};
 pub use reset_time::Zone;
 pub use said::{Said, Shape, WindowReading};

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 mod arguments;
 mod check;
+mod classify;
 mod client;
 mod cooldown;
 pub mod demo;
@@ -133,6 +134,7 @@ fn dispatch(CommandLine { global, verb }: &CommandLine, environment: Environment
         Verb::DemoAgent(work) => return demo::work(&environment, work, &mut output),
         Verb::DemoDaemon => return demo::daemon(&global.config, &environment),
         Verb::Check(arguments) => return check::run(arguments, &global.config, variables, &mut output),
+        Verb::Classify(arguments) => return classify::run(arguments, &global.config, &environment, &mut output),
         Verb::Client(verb) => verb,
     };
     let daemon = reach::daemon(global, &environment);

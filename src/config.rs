@@ -40,11 +40,13 @@ mod name;
 mod notify;
 mod owner;
 mod path;
+mod probe;
 mod problem;
 mod reader;
 mod references;
 mod render;
 mod resolved;
+mod rules;
 mod secret;
 mod size;
 mod socket;
@@ -67,13 +69,14 @@ pub use notify::{Notify, NotifyTarget, PostAddress};
 pub use owner::Owner;
 pub use problem::{Problem, Severity};
 pub use render::render;
+pub use rules::{Condition, Does, Find, Meaning, Pattern, ResetFrom, Rule, Unit, Value, When};
 pub use socket::socket;
 pub use subscription::Subscription;
 pub use switching::{Failback, Proactive, Strategy, Switching};
 pub use turns::Turns;
 
-use crate::domain::{AgentName, NotifyEvent};
-use crate::machine::policy::{FilePolicy, Policy, SubscriptionPolicy, TextPolicy};
+use crate::domain::{AgentName, NotifyEvent, ProbePlan};
+use crate::machine::policy::{FilePolicy, Policy, SubscriptionPolicy};
 use path::Expansion;
 use problem::{Findings, Source};
 use reader::Section;
@@ -104,6 +107,8 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// Whom to tell.
     pub notify: Vec<Notify>,
+    /// What is recognised besides what is built in, in the order of the file.
+    pub rules: Vec<Rule>,
     /// What is made of each container whose name matches, in the order of the file: `{name}` is still in the paths.
     pub(in crate::config) patterns: Vec<Agent>,
     /// What holds for a container that says no more than that it is an agent.
@@ -165,7 +170,7 @@ impl Config {
             }
             return Err(findings.into_problems(file, text).1);
         }
-        let draft = read(Section::new(keys::TOP, 0..0, table.get_ref(), &findings, &["rule"]), text, env);
+        let draft = read(Section::new(keys::TOP, 0..0, table.get_ref(), &findings, &[]), text, env);
         let (source, mut problems) = findings.into_problems(file, text);
         let config = Self { source, ..draft };
         if problems.iter().any(|problem| problem.severity == Severity::Error) {
@@ -197,7 +202,7 @@ impl Config {
             },
             subscriptions: agent.subscriptions.clone(),
             models: agent.models.clone(),
-            text: TextPolicy::Corroborated,
+            text: agent.text,
             switching: switching.enabled && !agent.is_monitor_only,
             is_monitor_only: agent.is_monitor_only,
             cooldown: switching.cooldown,
@@ -230,6 +235,14 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The subscriptions whose providers are asked about them.
+    #[must_use]
+    pub fn probe_plans(&self) -> Vec<ProbePlan> {
+        self.subscriptions.iter().filter_map(|subscription| subscription.probe.clone()).collect()
+    }
+}
+
 /// Reads all sections; complains into the findings of the section.
 fn read(mut top: Section<'_>, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Config {
     let findings = top.findings();
@@ -257,6 +270,7 @@ fn read(mut top: Section<'_>, text: &str, env: &dyn Fn(&str) -> Option<String>) 
         .map(|section| agent::read(section, defaults.as_ref(), with))
         .collect();
     let notify = top.sections("notify", notify::LATER).into_iter().map(|section| notify::read(section, with)).collect();
+    let rules = rules::read(top.sections("rule", &[]), findings);
     top.finish(false);
 
     let (patterns, agents): (Vec<_>, Vec<_>) = agents.into_iter().partition(agent::Draft::is_pattern);
@@ -284,6 +298,7 @@ fn read(mut top: Section<'_>, text: &str, env: &dyn Fn(&str) -> Option<String>) 
         subscriptions,
         agents,
         notify,
+        rules,
         patterns,
         defaults,
         source,

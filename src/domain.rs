@@ -21,6 +21,7 @@ pub mod intent;
 pub mod log;
 pub mod moment;
 pub mod notice;
+pub mod probe;
 pub mod reading;
 pub mod record;
 pub mod report;
@@ -37,7 +38,7 @@ pub use cooldown::{Cooldown, CooldownKey, CooldownSource, Reach};
 pub use credential::CredentialRef;
 pub use delivery::{Apply, Format, Reload};
 pub use disposition::Disposition;
-pub use failure::{FailureKind, Trust, Window};
+pub use failure::{FailureKind, Sign, Trust, Window};
 pub use generation::Generation;
 pub use halt::Halt;
 pub use ids::{
@@ -48,7 +49,8 @@ pub use intent::{Cause, CauseBy, IntentOutcome, Plan};
 pub use log::LogPosition;
 pub use moment::{Due, Moment, Steady, Wall};
 pub use notice::{Gathered, Message, Notes, Severity, TroubleKey, TroubleNote};
-pub use reading::{Reading, ReadingSource, Utilisation};
+pub use probe::{PROBE_EVERY_MIN, ProbeForm, ProbeOutcome, ProbePlan};
+pub use reading::{Reading, ReadingSource, Teller, Utilisation};
 pub use record::{
     AgentRecord, Attributes, Change, Deferred, FailureRecord, Intent, IntentEnd, IntentMarks, IntentRecord, Issued,
     Notification, NotifyEvent, OpenIntent, ParkReason, Pause, Rest, Trouble,

@@ -14,6 +14,7 @@ pub mod fingerprint;
 mod folder;
 pub mod login;
 pub mod notify;
+pub mod probe;
 pub mod process;
 mod reload_http;
 pub mod runtimes;

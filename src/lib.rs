@@ -19,6 +19,7 @@ pub mod drivers;
 pub mod error;
 pub mod machine;
 pub mod ports;
+pub mod replay;
 pub mod shutdown;
 pub mod systemd;
 pub mod telemetry;

@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod discovery;
 pub mod logs;
 pub mod notifier;
+pub mod probe;
 pub mod runtime;
 pub mod store;
 

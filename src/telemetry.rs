@@ -102,7 +102,7 @@ impl Telemetry {
                 count,
                 reason,
             }),
-            Outcome::Ignored if kind == FailureKind::Unknown => self.emit(events::FailureUnclassified {
+            Outcome::Uncorroborated => self.emit(events::FailureUncorroborated {
                 agent,
                 failure: id,
                 kind,
@@ -111,6 +111,17 @@ impl Telemetry {
                 sender,
                 count,
                 reason,
+            }),
+            Outcome::Ignored if kind == FailureKind::Unknown => self.emit(events::FailureUnclassified {
+                agent,
+                failure: Some(id),
+                kind,
+                subscription,
+                generation,
+                sender,
+                count,
+                reason,
+                text: None,
             }),
             Outcome::Ignored => self.emit(events::FailureIgnored {
                 agent,

@@ -8,6 +8,9 @@ mod binary;
 #[path = "cli/check.rs"]
 mod check;
 #[cfg(test)]
+#[path = "cli/classify.rs"]
+mod classify;
+#[cfg(test)]
 #[path = "cli/commands.rs"]
 mod commands;
 #[cfg(test)]
@@ -19,6 +22,9 @@ mod ends;
 #[cfg(test)]
 #[path = "cli/reading.rs"]
 mod reading;
+#[cfg(test)]
+#[path = "cli/replay.rs"]
+mod replay;
 #[cfg(test)]
 #[path = "cli/script.rs"]
 mod script;

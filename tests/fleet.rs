@@ -57,3 +57,5 @@ mod preflight;
 mod reloads;
 #[path = "fleet/rollover.rs"]
 mod rollover;
+#[path = "fleet/text.rs"]
+mod text;

@@ -77,6 +77,7 @@ fn report(producer: u64, number: u64) -> Report {
         window: Window::Unknown,
         reset_at: None,
         trust: Trust::Structured,
+        is_hearsay: false,
         observed_at: None,
         origin: switchman::domain::Origin::Untold,
         read_to: None,

@@ -9,6 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("classify", &["domain"]),
     ("machine", &["domain"]),
+    ("replay", &["domain", "machine", "classify"]),
     ("ports", &["domain"]),
     ("telemetry", &["domain", "ports"]),
     ("config", &["domain", "machine", "classify"]),
@@ -19,11 +20,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["domain", "ports", "machine", "classify", "telemetry", "actor", "shutdown"]),
     ("daemon", &["domain", "ports", "drivers", "actor", "api", "config", "telemetry", "shutdown", "systemd"]),
     ("error", &["telemetry"]),
-    ("cli", &["domain", "classify", "config", "api", "daemon", "error", "drivers", "ports", "telemetry"]),
+    ("cli", &["domain", "classify", "replay", "config", "api", "daemon", "error", "drivers", "ports", "telemetry"]),
 ];
 
 /// What the pure modules may not name at all.
-const PURE: &[&str] = &["domain", "machine", "classify"];
+const PURE: &[&str] = &["domain", "machine", "classify", "replay"];
 const IMPURE: &[&str] = &[
     "tokio",
     "ractor",

@@ -1,6 +1,8 @@
 //! The life of a pool: how one of several subscriptions is preferred, how a fleet comes back after a cooldown, what is an
 //! agent's own trouble, when everything halts, and that what is explained is what is done.
 
+#[path = "pool_life/claims.rs"]
+mod claims;
 #[path = "pool_life/explained.rs"]
 mod explained;
 #[path = "pool_life/readings.rs"]

@@ -38,6 +38,8 @@ mod site;
 mod children;
 #[path = "reload/docker.rs"]
 mod docker;
+#[path = "reload/rules.rs"]
+mod rules;
 #[path = "reload/turned_away.rs"]
 mod turned_away;
 

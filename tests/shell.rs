@@ -2,10 +2,14 @@
 
 #[path = "shell/logs.rs"]
 mod logs;
+#[path = "shell/overheard.rs"]
+mod overheard;
 #[path = "shell/pacing.rs"]
 mod pacing;
 #[path = "shell/pool.rs"]
 mod pool;
+#[path = "shell/probes.rs"]
+mod probes;
 #[path = "shell/reconfiguring.rs"]
 mod reconfiguring;
 #[path = "shell/rig.rs"]
@@ -14,6 +18,8 @@ mod rig;
 mod telling;
 #[path = "shell/troubles.rs"]
 mod troubles;
+#[path = "shell/trust.rs"]
+mod trust;
 #[path = "shell/turns.rs"]
 mod turns;
 

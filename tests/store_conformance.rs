@@ -14,6 +14,9 @@ mod logs;
 #[path = "store_conformance/notes.rs"]
 mod notes;
 #[cfg(test)]
+#[path = "store_conformance/readings.rs"]
+mod readings;
+#[cfg(test)]
 #[path = "store_conformance/retention.rs"]
 mod retention;
 #[cfg(test)]
@@ -67,6 +70,7 @@ conformance! {
     cases::a_cooldown_is_replaced_by_key_and_lifted
     cases::each_target_has_its_own_place_in_the_outbox
     notes::what_a_target_remembers_is_kept_with_its_place
+    readings::of_each_window_the_newest_word_of_each_teller_is_kept
     cases::histories_are_paged_newest_first
     cases::the_newest_report_ids_come_newest_last
     cases::an_agent_is_loaded_with_its_newest_rows_only

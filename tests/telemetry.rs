@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use switchman::domain::{
     AgentName, Cause, CauseBy, Disposition, FailureId, FailureKind, FailureRecord, Generation, Intent, IntentEnd,
-    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, Steady, SubscriptionName, TurnClass, TurnEnd,
-    Utilisation, Wall, Window,
+    IntentId, IntentMarks, IntentOutcome, Moment, Outcome, Plan, ProbeOutcome, Sign, Steady, SubscriptionName,
+    TurnClass, TurnEnd, Utilisation, Wall, Window,
 };
 use switchman::drivers::fake::clock::ManualClock;
 use switchman::telemetry::lines::{LineStyle, Lines};
@@ -203,6 +203,7 @@ fn every_recorded_failure_gets_the_one_event_that_fits_and_one_count() {
                 (Outcome::Stale, _) => "failure.stale",
                 (Outcome::Held, _) => "failure.held",
                 (Outcome::Ambiguous, _) => "failure.ambiguous",
+                (Outcome::Uncorroborated, _) => "failure.uncorroborated",
                 (Outcome::Ignored, FailureKind::Unknown) => "failure.unclassified",
                 (Outcome::Ignored, _) => "failure.ignored",
                 _ => "failure.recorded",
@@ -290,6 +291,8 @@ const CONTRACT: &[&str] = &[
     "failure.stale",
     "failure.held",
     "failure.ambiguous",
+    "failure.uncorroborated",
+    "failure.corroborated",
     "failure.ignored",
     "failure.unclassified",
     "failure.shed",
@@ -364,6 +367,8 @@ fn everything_measured() -> String {
     metrics.switch_step(Step::Total, Some(Duration::from_secs(1)));
     metrics.recovered(Some(Duration::from_secs(1)));
     metrics.log_lines_read("container", 1);
+    metrics.corroborated(FailureKind::RateLimit, Sign::Exit);
+    metrics.unclassified_line();
     metrics.engine_called("inspect", Duration::from_secs(1));
     metrics.engine_failed("inspect", Disposition::Transient);
     metrics.notified("https://example.org", "sent");
@@ -373,6 +378,7 @@ fn everything_measured() -> String {
     metrics.invariant_violated("INV-1");
     metrics.actor_crashed("agent");
     metrics.api_refused("agent_not_found");
+    metrics.probed(&"max-a".into(), ProbeOutcome::Served);
     metrics.turn_begun(TurnClass::Interactive, Duration::from_secs(1));
     metrics.turn_ended(TurnClass::Interactive, TurnEnd::CutOff);
     metrics.render(&Snapshot {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use switchman::actor::probes::Probing;
 use switchman::actor::{Root, Switchman, Wiring};
 use switchman::domain::{
     AgentName, Fingerprint, Instance, Mount, Mounted, Provider, QuotaIdentity, RuntimeState, SubscriptionName,
@@ -177,6 +178,7 @@ pub(crate) async fn start(agents: usize, store: Arc<dyn Store>, do_switches_end:
         telemetry: Telemetry::new(),
         classifier: Arc::default(),
         lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
+        probing: Probing::default(),
         notifiers: Vec::new(),
         restarts_in_parallel: 8,
         splay: Duration::ZERO,

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bollard::Docker;
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt as _;
+use switchman::actor::probes::Probing;
 use switchman::actor::{Root, Switchman, Wiring};
 use switchman::domain::{
     AgentName, Apply, CredentialRef, Format, Provider, QuotaIdentity, SubscriptionName, SubscriptionType,
@@ -243,6 +244,7 @@ fn wiring(containers: &Containers, store: Arc<Witness>) -> Wiring {
         telemetry: Telemetry::new(),
         classifier: Arc::default(),
         lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
+        probing: Probing::default(),
         notifiers: Vec::new(),
         restarts_in_parallel: 8,
         splay: Duration::ZERO,

@@ -5,7 +5,7 @@
 
 mod turning;
 
-use crate::domain::{Change, Delivered, Intent, NotifyEvent, Plan, RuntimeState};
+use crate::domain::{Change, Delivered, FailureId, FailureKind, Intent, NotifyEvent, Plan, RuntimeState};
 use crate::machine::agent::{AgentState, Phase, Step};
 use crate::telemetry::{Telemetry, events};
 
@@ -20,6 +20,8 @@ pub(super) fn answers_differ(before: &AgentState, after: &AgentState) -> bool {
         || before.phase.as_str() != after.phase.as_str()
         || before.phase.rest() != after.phase.rest()
         || before.phase.intent().map(|intent| &intent.id) != after.phase.intent().map(|intent| &intent.id)
+        // A line that is printed again is a claim of its own, once the first one waits no more.
+        || before.claims().any(|claim| after.claims().all(|other| other.failure != claim.failure))
 }
 
 /// Writes the events of one step. `sender` is who may have taken a pin away.
@@ -31,30 +33,33 @@ pub(super) fn say(
     sender: &'static str,
 ) {
     for change in changes {
-        say_change(telemetry, before, after, change);
+        say_change(telemetry, before, after, changes, change);
     }
     say_steps(telemetry, before, after);
     say_attributes(telemetry, before, after, sender);
     say_sighting(telemetry, before, after);
 }
 
-fn say_change(telemetry: &Telemetry, before: &AgentState, after: &AgentState, change: &Change) {
+fn say_change(telemetry: &Telemetry, before: &AgentState, after: &AgentState, changes: &[Change], change: &Change) {
     let agent = &after.name;
     match change {
         Change::FailureRecorded(record) => {
             let switch = after.phase.intent().map(|intent| &intent.id);
             telemetry.failure_recorded(record, switch);
         }
-        Change::FailureJudged { id, outcome, generation } => {
-            let judged = before.deferred.iter().find(|deferred| &deferred.failure == id);
+        Change::FailureJudged { id, outcome, generation, agreed, reason } => {
+            let kind = kind_of(before, changes, id);
+            if let Some(by) = *agreed {
+                telemetry.emit(events::FailureCorroborated { agent, failure: id, kind, by });
+            }
             telemetry.emit(events::FailureJudged {
                 agent,
                 failure: id,
-                kind: judged.map_or(crate::domain::FailureKind::Unknown, |deferred| deferred.report.kind),
+                kind,
                 outcome: *outcome,
                 subscription: generation.and_then(|number| after.subscription_of(number)),
                 generation: *generation,
-                reason: None,
+                reason: reason.as_deref(),
             });
         }
         Change::IntentOpened(intent) if intent.plan == Plan::Fence => telemetry.emit(events::TurnFenced {
@@ -127,6 +132,16 @@ fn say_change(telemetry: &Telemetry, before: &AgentState, after: &AgentState, ch
         | Change::HaltLifted(_)
         | Change::LogRead(..) => {}
     }
+}
+
+/// What a failure that is judged means: it waited before this step, or was recorded in it.
+fn kind_of(before: &AgentState, changes: &[Change], id: &FailureId) -> FailureKind {
+    let waited = before.deferred.iter().find(|deferred| &deferred.failure == id).map(|deferred| deferred.report.kind);
+    let recorded = changes.iter().find_map(|change| match change {
+        Change::FailureRecorded(record) if &record.id == id => Some(record.kind),
+        _ => None,
+    });
+    waited.or(recorded).unwrap_or(FailureKind::Unknown)
 }
 
 fn intent_of<'a>(after: &'a AgentState, before: &'a AgentState, end: &crate::domain::IntentEnd) -> Option<&'a Intent> {

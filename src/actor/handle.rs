@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::intake::{Admission, Answered, Hints, IDS_FOR, IDS_MAX, Intake, Waited};
 use super::leases::Leases;
+use super::overheard::Overheard;
 use super::pool::{PoolHandle, PoolMsg};
 use super::seat::Seat;
 use crate::classify::Classifier;
@@ -61,6 +62,8 @@ pub(super) struct Shared {
     pub(super) classifier: RwLock<Arc<Classifier>>,
     /// What is wrong with containers that would be agents.
     pub(super) containers: watch::Sender<Arc<[ContainerProblem]>>,
+    /// What agents' output says of windows.
+    pub(super) overheard: Overheard,
 }
 
 /// The agents that there are.

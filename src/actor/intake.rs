@@ -16,14 +16,18 @@
 //! Invariants: never more than [`REPORTS_MAX`] reports, [`COMMANDS_MAX`] commands and [`TURNS_MAX`] requests queued; something to do implies a
 //! token that is posted or an actor that is at work.
 
+mod hints;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+pub use hints::Hints;
+
 use crate::domain::{
     Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, Stamp, Steady,
-    SubscriptionName, TurnId, Wall, Window,
+    SubscriptionName, Trust, TurnId, Wall, Window,
 };
 use crate::machine::agent::{Command, Reply, Ticket};
 use crate::machine::turns::TurnRequest;
@@ -101,6 +105,10 @@ struct Key {
     /// To the minute: a relative reset is never twice the same to the millisecond.
     reset_minute: Option<i64>,
     reporter: Reporter,
+    /// How far it is believed: a line of text and what bears it out are two things.
+    weight: (Trust, bool),
+    /// Whether somebody told it, or it was read: what is told in two ways is two signs.
+    was_told: bool,
 }
 
 impl Key {
@@ -115,6 +123,8 @@ impl Key {
             window: report.window,
             reset_minute: report.reset_at.map(|at| at.0.div_euclid(60_000)),
             reporter: report.reporter,
+            weight: (report.trust, report.is_hearsay),
+            was_told: report.was_told(),
         }
     }
 }
@@ -160,21 +170,6 @@ pub struct Asked {
 
 /// The answer to a request about a turn, when it comes, and the ticket to withdraw it by.
 pub type Waited = (Ticket, oneshot::Receiver<Option<Reply>>);
-
-/// Hints that need no queue: each is at most once pending.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Hints {
-    /// The runtime noticed something.
-    pub runtime_changed: bool,
-    /// The pool has something new.
-    pub pool_changed: bool,
-    /// The policy is another one.
-    pub reconfigured: bool,
-    /// The cooldown of this subscription was lifted.
-    pub lifted: Option<SubscriptionName>,
-    /// Until when this subscription, if the agent runs on it, cannot serve it.
-    pub shunned: Option<(SubscriptionName, Option<Wall>)>,
-}
 
 /// What the actor takes away in one go.
 #[derive(Debug, Default)]
@@ -359,11 +354,7 @@ impl Intake {
 
     /// Takes a hint in. The flag says whether a wake token is to be cast.
     pub fn hint(&mut self, hint: Hints) -> bool {
-        self.hints.runtime_changed |= hint.runtime_changed;
-        self.hints.pool_changed |= hint.pool_changed;
-        self.hints.reconfigured |= hint.reconfigured;
-        self.hints.lifted = hint.lifted.or(self.hints.lifted.take());
-        self.hints.shunned = hint.shunned.or(self.hints.shunned.take());
+        self.hints.merge(hint);
         self.wake()
     }
 

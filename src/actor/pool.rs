@@ -28,7 +28,7 @@ use crate::domain::{
     Reading, SubscriptionName, Wall, Window,
 };
 use crate::machine::policy::{PoolSettings, SubscriptionPolicy};
-use crate::machine::pool::{AgentView, Configured, Ineligible, Pick, PoolState, Ranking, evaluate};
+use crate::machine::pool::{AgentView, Agreed, Configured, Ineligible, Pick, PoolState, Ranking, evaluate};
 use crate::ports::clock::Clock;
 use crate::ports::store::{Store, StoreError};
 use crate::telemetry::{Telemetry, events};
@@ -333,8 +333,18 @@ impl Pool {
                 | Change::SessionSaved(..) => {}
             }
         }
+        self.tell_who_agree();
         if self.state.take_opened() || frees {
             self.wake_waiting(None);
+        }
+    }
+
+    /// Tells agents that another one says the same of a subscription as their text does.
+    fn tell_who_agree(&mut self) {
+        for Agreed { agent, subscription, kind } in self.state.take_agreed() {
+            if let Ok(at) = self.parts.seats.binary_search_by(|seat| seat.agent.cmp(&agent)) {
+                self.parts.seats[at].hint(Hints { agreed: vec![(subscription, kind)], ..Hints::default() });
+            }
         }
     }
 

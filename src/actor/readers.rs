@@ -23,7 +23,8 @@ use tokio::sync::watch;
 use super::handle::{ReportError, Switchman};
 use super::intake::Hints;
 use super::seat::Seat;
-use crate::classify::{Context, Verdict};
+use super::shapes::{self, Shapes};
+use crate::classify::{Context, Shape, Verdict};
 use crate::domain::duration::backoff;
 use crate::domain::{Change, Due, FailureKind, Instance, LogPosition, Origin, Report, Reporter, Wall};
 use crate::ports::logs::{LogBatch, LogError, LogLine, LogRead, LogSource};
@@ -61,6 +62,8 @@ pub(super) struct Reader {
     pub(super) is_written: bool,
     /// When the log was first asked for.
     pub(super) asked_at: Wall,
+    /// Wordings that were told.
+    pub(super) shapes: Shapes,
     pub(super) stop: watch::Receiver<bool>,
 }
 
@@ -189,7 +192,12 @@ impl Reader {
         for (text, line) in batch.iter() {
             let position = line.position.of(&life.id);
             context.at = line.at;
-            if let Some(verdict) = classifier.line(text, &context).failure
+            let said = classifier.line(text, &context);
+            if let Some(shape) = &said.unclassified {
+                self.unclassified(text, shape);
+            }
+            self.switchman.overhear(&self.seat, &said.readings, line.at, origin(line, life));
+            if let Some(verdict) = said.failure
                 && !self.report(verdict, line, life, position.clone()).await
             {
                 return false;
@@ -224,6 +232,25 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// A wording that looks like a limit and that no rule knows is told once.
+    fn unclassified(&mut self, text: &[u8], shape: &Shape) {
+        if !self.shapes.note(shape) {
+            return;
+        }
+        let state = self.seat.state();
+        self.switchman.telemetry().emit(events::FailureUnclassified {
+            agent: &self.seat.agent,
+            failure: None,
+            kind: FailureKind::Unknown,
+            subscription: state.subscription(),
+            generation: state.assignment.as_ref().map(|current| current.generation),
+            sender: "log",
+            count: 1,
+            reason: Some("it looks like a limit, and no rule knows its wording"),
+            text: Some(&shapes::shown(text)),
+        });
     }
 
     /// Whether a limit had ended long before its line was read: the daemon was down, or the log was out of reach.
@@ -318,6 +345,11 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _told = stop.wait_for(|stop| *stop).await.is_ok();
 }
 
+/// The life that wrote a line.
+fn origin(line: &LogLine, of: &Instance) -> Origin {
+    if line.is_of_this_life { Origin::Life(of.clone()) } else { Origin::EarlierLife }
+}
+
 fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosition) -> Report {
     Report {
         id: None,
@@ -329,8 +361,9 @@ fn report_of(verdict: Verdict, line: &LogLine, of: &Instance, position: LogPosit
         window: verdict.window,
         reset_at: verdict.reset_at,
         trust: verdict.trust,
+        is_hearsay: verdict.is_hearsay,
         observed_at: Some(line.at),
-        origin: if line.is_of_this_life { Origin::Life(of.clone()) } else { Origin::EarlierLife },
+        origin: origin(line, of),
         read_to: Some(position),
         reporter: Reporter::Agent,
         sender: "log".to_owned(),

@@ -31,8 +31,10 @@ use super::engine_notices;
 use super::handle::{Seats, Shared, Switchman};
 use super::leases::Leases;
 use super::outbox;
+use super::overheard::{self, Overheard};
 use super::pace::Pace;
 use super::pool::{PoolHandle, PoolParts};
+use super::probes::Probing;
 use super::seat::Seat;
 use super::tasks::{TaskName, Tasks};
 use super::watchers;
@@ -86,6 +88,8 @@ pub struct Wiring {
     pub lease_key: SecretBox<[u8; 32]>,
     /// Whom to tell.
     pub notifiers: Vec<outbox::Target>,
+    /// Which providers are asked, and by whom.
+    pub probing: Probing,
     /// Restarts that may run at the same time.
     pub restarts_in_parallel: usize,
     /// The pause between two restarts that begin.
@@ -156,6 +160,7 @@ impl Root {
             notifiers: RwLock::default(),
             classifier: RwLock::new(Arc::clone(&wiring.classifier)),
             containers: watch::channel(Arc::default()).0,
+            overheard: Overheard::default(),
         }));
         let (names, heard) = watch::channel(subscriptions.iter().map(|policy| policy.name.clone()).collect());
         let (keeping, kept) = watch::channel(Keeping { keep: wiring.keep, keep_bytes: wiring.keep_bytes });
@@ -190,6 +195,8 @@ impl Root {
             logs: wiring.logs.clone(),
             read_to: Some(store.log_positions().await?.into_iter().collect()),
             notifiers: wiring.notifiers.clone(),
+            probing: wiring.probing.clone(),
+            attempts: Arc::default(),
             tasks: Arc::clone(&tasks),
         };
         let (supervisor, supervision) =
@@ -197,6 +204,7 @@ impl Root {
         let watchers = vec![
             tokio::spawn(watchers::runtime_events(switchman.clone(), Arc::clone(runtime))),
             tokio::spawn(watchers::credentials(heard, Arc::clone(credentials), pool.clone(), Arc::clone(clock))),
+            tokio::spawn(overheard::run(switchman.clone())),
             tokio::spawn(sweep(switchman.clone(), kept)),
         ];
         tasks.begin(TaskName::EngineNotices, |stop| engine_notices::run(switchman.clone(), told_by, stop));

@@ -19,6 +19,8 @@ pub(super) enum TaskName {
     EngineNotices,
     /// Hands notifications to this target.
     Outbox(String),
+    /// Asks a provider about this subscription.
+    Prober(String),
 }
 
 struct Task {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::handle::Switchman;
+use super::intake::Hints;
 use super::pool::{PoolHandle, PoolMsg};
 use super::recognition::Known;
 use crate::classify::{Context, Evidence};
@@ -78,7 +79,13 @@ fn ended_by_itself(switchman: &Switchman, ended: &Ended) {
     switchman.telemetry().emit(events::AgentEnded { agent: name, exit_code: *exit_code, was_oom: *was_oom });
     let evidence = Evidence { exit_code: *exit_code, oom: *was_oom, ..Evidence::default() };
     let verdict = switchman.classifier().evidence(&evidence, &Context::new(Some(agent.policy.tool), agent.now.wall));
-    if verdict.kind != FailureKind::Killed {
+    let was_killed = verdict.kind == FailureKind::Killed;
+    // An end whose code nobody knows may be a kill, and one that somebody asked for is none of the agent's doing.
+    let is_no_sign = was_killed || ended.was_told || exit_code.is_none();
+    if let Some(seat) = switchman.0.seat(name.as_str()) {
+        seat.hint(Hints { ended: vec![(at.unwrap_or(agent.now.wall), is_no_sign)], ..Hints::default() });
+    }
+    if !was_killed {
         return;
     }
     let report = Report {
@@ -91,6 +98,7 @@ fn ended_by_itself(switchman: &Switchman, ended: &Ended) {
         window: verdict.window,
         reset_at: None,
         trust: verdict.trust,
+        is_hearsay: false,
         observed_at: *at,
         origin: Origin::Untold,
         read_to: None,

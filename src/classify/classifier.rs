@@ -15,11 +15,11 @@ use super::context::Context;
 use super::evidence::{Evidence, RuleId, Verdict};
 use super::http::{self, Answer};
 use super::peel::{Peeled, peel};
-use super::prefilter::Prefilter;
+use super::prefilter::{self, Prefilter};
 use super::rule::{Rule, When};
 use super::ruling::{by_exception, ruling};
 use super::said::{Said, Shape};
-use super::{document, exit, reset_time, rules, shape};
+use super::{document, exit, readings, reset_time, rules, shape};
 use crate::domain::{FailureKind, Trust, Window};
 
 /// Of the lines of a text that may say something, so many are judged, the last ones: a text with more is not a report but a
@@ -32,6 +32,8 @@ pub struct Classifier {
     records: Vec<Rule>,
     answers: Vec<Rule>,
     sentences: Vec<Rule>,
+    /// The user's own about lines: they are held against the line as it stands, before anything else is.
+    lines: Vec<Rule>,
     prefilter: Prefilter,
 }
 
@@ -47,6 +49,7 @@ impl Classifier {
     #[must_use]
     pub fn with(own: Vec<Rule>, silenced: &[RuleId]) -> Self {
         let prefilter = Prefilter::new(own.iter().map(needle));
+        let lines = own.iter().filter(|rule| matches!(rule.when, When::Sentence(_))).cloned().collect();
         let mut rules: Vec<Rule> = rules::built_in();
         rules.retain(|rule| !silenced.contains(&rule.id));
         let mut first = Vec::new();
@@ -64,13 +67,19 @@ impl Classifier {
         let (records, rest): (Vec<_>, Vec<_>) =
             first.into_iter().partition(|rule| matches!(rule.when, When::Record(_)));
         let (answers, sentences) = rest.into_iter().partition(|rule| matches!(rule.when, When::Answer(_)));
-        Self { records, answers, sentences, prefilter }
+        Self { records, answers, sentences, lines, prefilter }
     }
 
     /// Every rule that is built in, in the order in which they are asked.
     #[must_use]
     pub fn built_in() -> Vec<Rule> {
         rules::built_in()
+    }
+
+    /// The words of which one stands in everything that a built-in rule can recognise, as they are looked for.
+    #[must_use]
+    pub fn needles() -> &'static [&'static str] {
+        prefilter::NEEDLES
     }
 
     /// What the evidence of one failure says.
@@ -117,6 +126,9 @@ impl Classifier {
             return document::read(line).map(|document| self.record(&document, context)).unwrap_or_default();
         }
         let text = String::from_utf8_lossy(line);
+        if let Some(rule) = self.own_line(&text, context) {
+            return Said { failure: by_line(rule, &text, context), ..Said::default() };
+        }
         let failure = self.sentence(&text, context).filter(|verdict| verdict.kind != FailureKind::Unknown);
         let unclassified = failure.is_none().then(|| shape::of_a_limit(&text)).flatten();
         Said { failure, unclassified, ..Said::default() }
@@ -125,7 +137,7 @@ impl Classifier {
     /// What a record of the tool's output says.
     fn record(&self, record: &Value, context: &Context) -> Said {
         let failure = self.of_record(record, context);
-        let readings = Vec::new();
+        let readings = readings::of_record(record, context);
         match failure {
             Some(verdict) if verdict.kind == FailureKind::Unknown => {
                 let unclassified = shape_of_words(record);
@@ -144,7 +156,10 @@ impl Classifier {
             let whole = line.starts_with('{') && line.ends_with('}');
             match document::read(line.as_bytes()).filter(|_| whole) {
                 Some(document) => self.of_record(&document, context),
-                None => self.sentence(line, context),
+                None => match self.own_line(line, context) {
+                    Some(rule) => by_line(rule, line, context),
+                    None => self.sentence(line, context),
+                },
             }
         });
         said.max_by_key(|verdict| (weight(verdict), verdict.reset_at))
@@ -205,6 +220,14 @@ impl Classifier {
         // What a line says is never more than text, unless an operator's rule says so.
         let is_own = self.is_trusted(&verdict.rule);
         Some(Verdict { trust: if is_own { verdict.trust } else { Trust::Text }, ..verdict })
+    }
+
+    /// The user's rule about a line as it stands.
+    fn own_line(&self, line: &str, context: &Context) -> Option<&Rule> {
+        self.lines.iter().find(|rule| match &rule.when {
+            When::Sentence(pattern) => rule.tools.include(context.tool) && pattern.is_match(line),
+            When::Record(_) | When::Answer(_) => false,
+        })
     }
 
     fn is_trusted(&self, id: &RuleId) -> bool {
@@ -270,6 +293,11 @@ impl Classifier {
     }
 }
 
+/// What a rule about lines makes of one; `None` if it is to mean nothing.
+fn by_line(rule: &Rule, line: &str, context: &Context) -> Option<Verdict> {
+    Some(ruling(rule, rule.says.kind?, line, None, None, context))
+}
+
 /// A word that stands in everything that a rule of the user's can be about; `None` if no word does.
 fn needle(rule: &Rule) -> Option<&str> {
     match &rule.when {
@@ -295,7 +323,7 @@ fn weight(verdict: &Verdict) -> (bool, bool, bool, bool) {
 fn is_error_body(document: &Value) -> bool {
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     if let Some(kind) = text("type") {
-        kind == "error" || kind.ends_with("_error")
+        (kind == "error" && document.get("error").is_some_and(Value::is_object)) || kind.ends_with("_error")
     } else {
         let is_error = document.get("error").is_some_and(|error| error.is_object() || error.is_string());
         let has_code = text("code").is_some() && text("message").is_some();

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::context::Context;
 use super::evidence::Evidence;
 use super::pattern::Pattern;
-use super::rule::Asked;
+use super::rule::{Asked, Path};
 use super::windows::window_named;
 use super::{document, reset_time};
 use crate::domain::{Model, Wall, Window};
@@ -106,6 +106,12 @@ impl Answer {
                 number.and_then(|number| u16::try_from(number).ok()).filter(|status| (400..=599).contains(status));
         }
         answer
+    }
+
+    /// What stands in the body, from its top or from its error down.
+    pub(super) fn at(&self, path: &Path) -> Option<&Value> {
+        let error = self.error.as_ref()?;
+        path.below("error").and_then(|path| path.of(error)).or_else(|| path.of(error))
     }
 
     fn of_text(status: Option<u16>, body: &str) -> Self {

@@ -80,6 +80,7 @@ const API_EXCEPTIONS: &[&str] =
 /// Words that lead up to what a provider answered.
 const API_LEADS: &[&str] = &[
     "api error",
+    "llm provider error",
     "stream error",
     "provider error",
     "error from",
@@ -104,7 +105,7 @@ static CODES: LazyLock<Regex> =
 
 /// What tools put before a line of their own.
 const GLYPHS: &[char] = &[
-    '⎿', '⏺', '●', '■', '✕', '✖', '✗', '✘', '⚡', '⚠', '❌', '❗', '🛑', '⛔', '🚫', '∙', '⏳', '⏰', 'ℹ', '▲',
+    '⎿', '⏺', '●', '■', '✕', '✖', '✗', '✘', '⚡', '⚠', '❌', '❗', '🛑', '⛔', '🚫', '∙', '⏳', '⏰', 'ℹ', '▲', '🖐',
     '\u{fe0f}',
 ];
 
@@ -116,9 +117,10 @@ static LEAD: LazyLock<Regex> = LazyLock::new(|| {
         r"(?:[A-Za-z_][A-Za-z0-9_]*\.)*(?P<exception>[A-Z][A-Za-z]*(?:_[A-Z][A-Za-z]*)?(?:Error|Exception|Timeout))(?: code)? ?(?:[:\-]|$) ?",
         // The library's word for whose exception it was: `AnthropicException - `
         r"|[A-Z][A-Za-z]+Exception - ",
-        r"|\[?(?i:api error|error|fatal error|fatal|stream error|request error|provider error|err|eror)(?i: code| from provider| from [A-Za-z ]{2,20}| communicating with [A-Za-z]{2,20})?(?: \([A-Za-z ]{2,20}\))? ?(?:: ?|\b(?P<bare>)|$)",
+        r"|\[?(?i:api error|llm provider error|error|fatal error|fatal|stream error|request error|provider error|err|eror)(?i: code| from provider| from [A-Za-z ]{2,20}| communicating with [A-Za-z]{2,20})?(?: \([A-Za-z ]{2,20}\))? ?(?:: ?|\b(?P<bare>)|$)",
         r"|(?i:execution failed|model call failed|api call failed|request failed|stream disconnected before completion|failed to authenticate|authentication failed|last error|invalid status code|unexpected status(?: code)?|status code|returned error status|http error|http)\b(?: with message)? ?(?:: ?|$|(?P<words>))",
         r"|(?i:failed to get response from (?:the )?model(?: api)?)(?: returned unexpected status code)? ?:? ?",
+        r"|(?i:please run /login) ?[·\-] ?",
         r"|(?i:failed after \d+ attempts?\.?) ",
         r"|(?i:attempt \d+ failed) ?: ?",
         r"|\[[a-z]+[._][a-z_.]+\] ",
@@ -179,7 +181,7 @@ pub(super) fn peel(line: &str) -> Option<Peeled<'_>> {
         is_api |= API_LEADS.iter().any(|known| lead.trim_start_matches('[').starts_with(known));
         is_error = true;
         let len = found[0].len();
-        begin += len + (rest[len..].len() - rest[len..].trim_start().len());
+        begin += len + (rest[len..].len() - rest[len..].trim_start_matches([' ', '.', '·']).len());
         begin += text[begin..].len() - without_glyphs(&text[begin..]).len();
         if is_api {
             // Some quote what they were answered.

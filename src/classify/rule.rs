@@ -58,6 +58,12 @@ impl Path {
         })
     }
 
+    /// The same from the member of this name down, if it leads through that.
+    pub(super) fn below(&self, name: &str) -> Option<Self> {
+        let (first, rest) = self.0.split_first()?;
+        (first == name && !rest.is_empty()).then(|| Self(rest.to_vec()))
+    }
+
     /// The name of the member itself.
     pub(super) fn last(&self) -> Option<&str> {
         self.0.last().map(String::as_str)

@@ -7,7 +7,7 @@ use super::evidence::Verdict;
 use super::http::Answer;
 use super::peel::Exception;
 use super::reset_time;
-use super::rule::{ResetIn, Rule, Says, Scope, When};
+use super::rule::{Path, ResetIn, Rule, Says, Scope, When};
 use super::windows::{window_in, window_named};
 use crate::domain::{FailureKind, Model, Wall, Window};
 
@@ -34,10 +34,15 @@ pub(super) fn ruling(
         When::Sentence(pattern) => Some(pattern.captures(words)?.name(name)?.as_str()),
         When::Record(_) | When::Answer(_) => None,
     };
+    let member = |path: &Path| match (record, answer) {
+        (Some(record), _) => path.of(record),
+        (None, Some(answer)) => answer.at(path),
+        (None, None) => None,
+    };
     let reset_at = match reset {
         ResetIn::Nowhere => None,
-        ResetIn::At(path) => record.and_then(|record| reset_time::member(path.of(record)?, context.at)),
-        ResetIn::After(path) => record.and_then(|record| reset_time::seconds(path.of(record)?.as_f64()?, context.at)),
+        ResetIn::At(path) => member(path).and_then(|value| reset_time::member(value, context.at)),
+        ResetIn::After(path) => member(path).and_then(|value| reset_time::seconds(value.as_f64()?, context.at)),
         ResetIn::Headers => answer.and_then(|answer| answer.reset(window, context)),
         ResetIn::Words => reset_time::in_words(words, window, context).map(|reset| reset.at),
         ResetIn::Group(name) => group(name).and_then(|text| stated_in(text, window, context)),

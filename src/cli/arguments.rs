@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    check, cooldown, demo, explain, history, notify, pause, pin, reading, report, resume, status, switch, turn, unpark,
+    check, classify, cooldown, demo, explain, history, notify, pause, pin, reading, report, resume, status, switch,
+    turn, unpark,
 };
 use crate::error::Exit;
 
@@ -34,7 +35,7 @@ pub(super) struct Global {
         value_name = "FILE",
         env = "SWITCHMAN_CONFIG",
         hide_env_values = true,
-        default_value = "/etc/switchman/config.toml"
+        default_value = classify::DEFAULT_CONFIG
     )]
     pub(super) config: PathBuf,
     /// The daemon's socket [default: that of the config].
@@ -55,6 +56,8 @@ pub(super) enum Verb {
     Run,
     /// Tell every problem of the config.
     Check(check::Arguments),
+    /// Tell what lines of a log say, and what would be done about them.
+    Classify(classify::Arguments),
     /// Show the whole job on this machine, without an account; without Docker too, unless asked for.
     Demo(demo::Arguments),
     /// Be an agent of the demo; the demo's daemon starts it.
@@ -206,6 +209,9 @@ mod tests {
             "demo",
             "demo --docker",
             "check --resolve",
+            "classify",
+            "classify - logs --tool codex --at 2026-11-21T15:00:00Z --tz Europe/Rome --only-failures --timestamps",
+            "classify logs --summary",
             "status",
             "status a --watch",
             "explain a",
@@ -264,6 +270,10 @@ mod tests {
             "",
             "nonsense",
             "status --nonsense",
+            "classify --tool emacs",
+            "classify --at noon",
+            "classify --tz Mars/Olympus",
+            "classify --summary --only-failures",
             "report",
             "report a",
             "report a --kind no_kind",

@@ -11,7 +11,7 @@ use super::client::{Call, Daemon, read_all};
 use super::moments::{ago, until};
 use super::table::{Look, Table, Text, Tone};
 use super::views::{joined, reading};
-use crate::api::v1::wire::{Candidate, Explanation, Gates};
+use crate::api::v1::wire::{Candidate, Claim, Explanation, Gates};
 use crate::config::Strategy;
 use crate::domain::Wall;
 use crate::error::Failure;
@@ -136,9 +136,21 @@ fn gates(gates: &Gates, now: Wall) -> Vec<String> {
     lines.extend(gates.braked_until.map(|at| format!("braked: its switches are used up, ends {}", until(at.0, now))));
     lines.extend(gates.parked.as_ref().map(|why| format!("parked ({why}): waits for switchman unpark")));
     lines.extend(gates.exhausted_since.map(|at| format!("exhausted: nobody to move to, since {}", ago(at.0, now))));
+    lines.extend(gates.uncorroborated.iter().map(|claim| claimed(claim, now)));
     let unread = gates.log_trouble.as_ref();
     lines.extend(unread.map(|why| format!("its log is not read, report failures another way: {}", Escaped(why))));
     lines.extend(gates.hindrances.iter().map(|why| format!("in the way: {}", Escaped(why))));
     lines.extend(gates.obstacle.as_ref().map(|why| format!("in the way: {}", Escaped(why))));
     lines
+}
+
+/// Text that nothing agrees with yet, in words.
+fn claimed(claim: &Claim, now: Wall) -> String {
+    let why = claim.reason.as_ref().map(|reason| format!(" ({})", Escaped(reason))).unwrap_or_default();
+    format!(
+        "its text says {}{why}, since {}; alone that moves nobody, and it waits for a second sign, until {}",
+        Escaped(&claim.kind),
+        ago(claim.since.0, now),
+        until(claim.until.0, now)
+    )
 }

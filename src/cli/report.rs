@@ -142,6 +142,10 @@ pub(super) fn line(answer: &ReportAnswer, now: Wall) -> String {
         Ok(Outcome::Ambiguous) => format!("{agent} has just moved and no generation is named; judged later"),
         Ok(Outcome::Waiting) => format!("{agent} stays: the limit ends soon{later}"),
         Ok(Outcome::Recorded) => format!("{agent} stays"),
+        Ok(Outcome::Uncorroborated) => format!("{agent} stays unless something agrees with it"),
+        Ok(Outcome::Ignored) if answer.kind.parse().is_ok_and(|kind: FailureKind| kind.moves()) => {
+            format!("{agent} stays")
+        }
         Ok(Outcome::Ignored) => format!("{agent} stays: {} never moves an agent", answer.kind),
         Ok(Outcome::Exhausted) => format!("{agent} stays: nobody to move to{later}"),
         Ok(Outcome::Braked) => format!("{agent} stays: its switches are used up{later}"),

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use super::moments::{ago, calendar, length, millis, until};
 use super::table::{Look, Table, Text, Tone};
 use crate::api::v1::wire::{
-    Agent, AnswerSwitch, ContainerProblem, Cooldown, Reading, Session, Subscription, Switch, Turn, Turns,
+    Agent, AnswerSwitch, Claim, ContainerProblem, Cooldown, Reading, Session, Subscription, Switch, Turn, Turns,
 };
-use crate::domain::Wall;
+use crate::domain::{ReadingSource, Wall};
 use crate::telemetry::escape::Escaped;
 
 /// The agents, one line each.
@@ -122,7 +122,11 @@ pub(super) fn reading(reading: &Reading, now: Wall) -> String {
         (true, Some(percent)) => format!(" {percent} %"),
         (true, None) => " serves".to_owned(),
     };
-    let teller = reading.agent.as_ref().map(|agent| format!(", says {agent}")).unwrap_or_default();
+    let teller = match &reading.agent {
+        Some(agent) => format!(", says {agent}"),
+        None if reading.source == ReadingSource::Probe.as_str() => ", says the provider".to_owned(),
+        None => String::new(),
+    };
     format!("{}{model}{used}, {}{teller}", reading.window, ago(reading.at.0, now))
 }
 
@@ -285,6 +289,8 @@ fn agent_notes(agent: &Agent, now: Wall) -> Vec<String> {
     // Said in more words below, or by the phase.
     let is_said = |reason: &str| ["paused", "pinned", "monitor_only", &*agent.phase].contains(&reason);
     notes.extend(agent.reason.clone().filter(|reason| !is_said(reason)));
+    let unheard = |claim: &Claim| format!("its text says {}, and nothing agrees with it yet", Escaped(&claim.kind));
+    notes.extend(agent.uncorroborated.last().map(unheard));
     if agent.monitor_only {
         notes.push("monitor only".to_owned());
     }

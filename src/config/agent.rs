@@ -10,7 +10,7 @@ use super::reader::{Field, Placed, Section};
 use super::turns::{self, Turns, TurnsText};
 use super::{command, name};
 use crate::domain::{AgentName, Model, SubscriptionName, Tool};
-use crate::machine::policy::RuntimeKind;
+use crate::machine::policy::{RuntimeKind, TextPolicy};
 
 /// What is kept working.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub struct Agent {
     pub drain: Duration,
     /// How long a stop waits; `None` is the container's own setting.
     pub stop_grace: Option<Duration>,
+    /// What text of its own may do.
+    pub text: TextPolicy,
     /// How callers share it.
     pub turns: Turns,
     /// It is observed and reported on, and never touched.
@@ -107,6 +109,7 @@ pub(super) struct Shared {
     pub(super) delivery: Field<DeliveryText>,
     pub(super) drain: Field<Duration>,
     pub(super) stop_grace: Field<Duration>,
+    pub(super) text: Field<TextPolicy>,
     pub(super) turns: TurnsText,
     pub(super) monitor_only: Field<bool>,
 }
@@ -122,6 +125,7 @@ impl Shared {
             delivery: self.delivery.or(defaults.delivery.clone()),
             drain: self.drain.or(defaults.drain.clone()),
             stop_grace: self.stop_grace.or(defaults.stop_grace.clone()),
+            text: self.text.or(defaults.text.clone()),
             turns: self.turns.or(defaults.turns.clone()),
             monitor_only: self.monitor_only.or(defaults.monitor_only.clone()),
         }
@@ -140,6 +144,7 @@ pub(super) struct Draft {
     pub(super) delivery: Option<Placed<Delivery>>,
     pub(super) drain: Duration,
     pub(super) stop_grace: Option<Duration>,
+    pub(super) text: TextPolicy,
     pub(super) turns: Turns,
     pub(super) is_monitor_only: bool,
 }
@@ -151,9 +156,10 @@ impl Draft {
     }
 }
 
-pub(super) const LATER: &[&str] = &["text"];
+pub(super) const LATER: &[&str] = &[];
 const CONTAINER_EXAMPLE: &str = "\"reviewer\"";
 pub(super) const DRAIN: Duration = Duration::from_secs(30);
+pub(super) const TEXT: TextPolicy = TextPolicy::Corroborated;
 /// A process has no stop timeout of its own.
 const PROCESS_GRACE: Duration = Duration::from_secs(10);
 
@@ -168,9 +174,10 @@ pub(super) fn read_shared(section: &mut Section<'_>) -> Shared {
     let delivery = delivery::read(section);
     let drain = section.duration("drain", Duration::ZERO..=Duration::from_secs(86_400));
     let stop_grace = section.duration("stop_grace", Duration::ZERO..=Duration::from_secs(3_600));
+    let text = section.word::<TextPolicy>("text");
     let turns = turns::read(section);
     let monitor_only = section.flag("monitor_only");
-    Shared { tool, subscriptions, models, delivery, drain, stop_grace, turns, monitor_only }
+    Shared { tool, subscriptions, models, delivery, drain, stop_grace, text, turns, monitor_only }
 }
 
 pub(super) fn read_defaults(section: Field<Section<'_>>) -> Option<Shared> {
@@ -254,6 +261,7 @@ pub(super) fn read(mut section: Section<'_>, defaults: Option<&Shared>, with: Ex
         delivery,
         drain: shared.drain.unwrap_or(DRAIN),
         stop_grace: shared.stop_grace.good().or(grace),
+        text: shared.text.unwrap_or(TEXT),
         turns: shared.turns.resolved(),
         is_monitor_only,
     };

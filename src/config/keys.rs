@@ -51,6 +51,7 @@ const HOMES: &[(&str, &str)] = &[
     ("mode", "`delivery`"),
     ("drain", "[[agent]]"),
     ("stop_grace", "[[agent]]"),
+    ("text", "[[agent]]"),
     ("turns", "[[agent]]"),
     ("sessions_max", "`turns`"),
     ("lease", "`turns`"),
@@ -63,6 +64,15 @@ const HOMES: &[(&str, &str)] = &[
     ("content", "[[notify]]"),
     ("severity", "[[notify]]"),
     ("per_hour", "[[notify]]"),
+    ("when", "[[rule]]"),
+    ("kind", "[[rule]]"),
+    ("scope", "[[rule]]"),
+    ("reset", "[[rule]]"),
+    ("trust", "[[rule]]"),
+    ("json", "`when` of [[rule]]"),
+    ("line", "`when` of [[rule]]"),
+    ("status", "`when` of [[rule]]"),
+    ("says", "`when` of [[rule]]"),
 ];
 
 /// The candidate that was probably meant.

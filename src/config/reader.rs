@@ -160,6 +160,40 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// One whole number within bounds, or a list of them.
+    pub(super) fn numbers(&mut self, key: &'static str, bounds: RangeInclusive<u32>, example: &str) -> Field<Vec<u32>> {
+        let Some(value) = self.look(key) else { return Field::Absent };
+        let items = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect(),
+            _ => vec![value],
+        };
+        let mut numbers = Vec::with_capacity(items.len());
+        for item in items {
+            let DeValue::Integer(number) = item.get_ref() else {
+                return self.wrong_type(key, item, "a whole number", example);
+            };
+            match u32::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) if bounds.contains(&number) => numbers.push(number),
+                Ok(_) | Err(_) => {
+                    let (low, high) = bounds.into_inner();
+                    let what = format!("`{key}` in {} is {number}, out of its bounds", self.title);
+                    self.findings.error(&item.span(), what, format!("choose a number from {low} to {high}"));
+                    return Field::Bad;
+                }
+            }
+        }
+        Field::Good(Placed { value: numbers, at: value.span() })
+    }
+
+    /// A table whose keys are the user's own and whose values can be anything.
+    pub(super) fn table(&mut self, key: &'static str, example: &str) -> Field<&'a DeTable<'a>> {
+        let Some(value) = self.look(key) else { return Field::Absent };
+        match value.get_ref() {
+            DeValue::Table(table) => Field::Good(Placed { value: table, at: value.span() }),
+            _ => self.wrong_type(key, value, "a table", example),
+        }
+    }
+
     /// A duration within bounds.
     pub(super) fn duration(&mut self, key: &'static str, bounds: RangeInclusive<Duration>) -> Field<Duration> {
         let title = self.title.clone();
@@ -240,6 +274,11 @@ impl<'a> Section<'a> {
     /// Whether a key holds a table, where it may hold something else as well.
     pub(super) fn is_table(&self, key: &str) -> bool {
         self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
+    }
+
+    /// Whether a key holds a list, where it may hold something else as well.
+    pub(super) fn is_list(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Array(_)))
     }
 
     /// Whether a key is there, whatever it holds.

@@ -124,7 +124,8 @@ pub(super) fn whole(
     let usable: Vec<&Subscription> = known.iter().filter(|one| allowed.contains(&one.name)).copied().collect();
     carried::check(&draft, &usable, &known, findings);
     terms::of_agent(&draft, &usable, switching, findings);
-    let agent::Draft { name, tool, target, models, delivery, drain, stop_grace, turns, is_monitor_only, .. } = draft;
+    let agent::Draft { name, tool, target, models, delivery, drain, stop_grace, text, turns, is_monitor_only, .. } =
+        draft;
     let (name, tool, target, delivery) = (name?, tool?, target?, delivery?);
     Some(Agent {
         name: AgentName::new(name.value),
@@ -136,6 +137,7 @@ pub(super) fn whole(
         delivery_at: delivery.at,
         drain,
         stop_grace,
+        text,
         turns,
         is_monitor_only,
         origin: Origin::Config,

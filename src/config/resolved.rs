@@ -10,10 +10,11 @@ use super::agent::{Agent, Shared, Target, is_pattern};
 use super::delivery::{Delivery, DeliveryText, FileDelivery};
 use super::docker::Discover;
 use super::notify::{Notify, NotifyTarget};
+use super::rules::{Condition, Does, Meaning, Pattern, ResetFrom, Rule, Value, When};
 use super::subscription::Subscription;
 use super::turns::Turns;
 use super::{Config, secret, size};
-use crate::domain::{Apply, CredentialRef, Fence, Model, Reload, duration};
+use crate::domain::{Apply, CredentialRef, Fence, Model, ProbePlan, Reload, duration};
 use crate::machine::policy::Terms;
 
 impl Config {
@@ -80,6 +81,9 @@ impl Config {
         for notify in &self.notify {
             out.notify(notify);
         }
+        for rule in &self.rules {
+            out.rule(rule);
+        }
         out.0
     }
 }
@@ -112,6 +116,11 @@ impl Lines {
         self.plain("agents_max", &subscription.agents_max.to_string());
         self.text("quota_identity", subscription.quota.as_str());
         self.terms(&subscription.terms);
+        if let Some(ProbePlan { every, model, endpoint, .. }) = &subscription.probe {
+            let (every, model, endpoint) =
+                (quoted(&duration::format(*every)), quoted(model.as_str()), quoted(&secret::mask(endpoint)));
+            self.plain("probe", &format!("{{ every = {every}, model = {model}, endpoint = {endpoint} }}"));
+        }
     }
 
     fn terms(&mut self, terms: &Terms) {
@@ -151,8 +160,51 @@ impl Lines {
         self.plain("per_hour", &notify.per_hour.to_string());
     }
 
+    fn rule(&mut self, rule: &Rule) {
+        self.header("[[rule]]");
+        self.text("id", &rule.id);
+        match &rule.does {
+            Does::Silence => self.plain("off", "true"),
+            Does::Find(find) => {
+                if !rule.tools.is_empty() {
+                    let tools: Vec<_> = rule.tools.iter().map(|tool| tool.as_str().to_owned()).collect();
+                    self.plain("tool", &list(&tools));
+                }
+                self.plain("when", &when(&find.when));
+                match &find.means {
+                    None => self.text("kind", "none"),
+                    Some(meaning) => self.meaning(meaning),
+                }
+            }
+        }
+        for (key, text) in [("source", &rule.source), ("note", &rule.note)] {
+            if let Some(text) = text {
+                self.text(key, &secret::mask(text));
+            }
+        }
+    }
+
+    fn meaning(&mut self, meaning: &Meaning) {
+        self.text("kind", meaning.kind.as_str());
+        self.text("scope", meaning.window.as_str());
+        if let Some(model) = &meaning.model {
+            self.text("model", model.as_str());
+        }
+        match &meaning.reset {
+            Some(ResetFrom::Json { path, unit }) => {
+                let path = quoted(&path.join("."));
+                self.plain("reset", &format!("{{ json = {path}, unit = {} }}", quoted(unit.as_str())));
+            }
+            Some(ResetFrom::Group(group)) => self.plain("reset", &format!("{{ group = {} }}", quoted(group))),
+            Some(ResetFrom::Headers) => self.text("reset", "headers"),
+            None => {}
+        }
+        self.text("trust", meaning.trust.as_str());
+    }
+
     fn defaults(&mut self, defaults: &Shared) {
-        let Shared { tool, subscriptions, models, delivery, drain, stop_grace, turns, monitor_only } = defaults.clone();
+        let Shared { tool, subscriptions, models, delivery, drain, stop_grace, text, turns, monitor_only } =
+            defaults.clone();
         if let Some(tool) = tool.good() {
             self.text("tool", tool.as_str());
         }
@@ -172,6 +224,9 @@ impl Lines {
         }
         if let Some(grace) = stop_grace.good() {
             self.duration("stop_grace", grace);
+        }
+        if let Some(text) = text.good() {
+            self.text("text", text.as_str());
         }
         self.plain("turns", &self::turns(&turns.resolved()));
         if let Some(flag) = monitor_only.good() {
@@ -217,6 +272,7 @@ impl Lines {
         if let Some(grace) = agent.stop_grace {
             self.duration("stop_grace", grace);
         }
+        self.text("text", agent.text.as_str());
         self.plain("turns", &turns(&agent.turns));
     }
 }
@@ -277,6 +333,30 @@ fn list(items: &[String]) -> String {
     // Arguments of commands are in here.
     let items: Vec<_> = items.iter().map(|item| quoted(&secret::mask(item))).collect();
     format!("[{}]", items.join(", "))
+}
+
+fn when(when: &When) -> String {
+    let pattern = |pattern: &Pattern| quoted(&secret::mask(pattern.text()));
+    match when {
+        When::Line(line) => format!("{{ line = {} }}", pattern(line)),
+        When::Http { status, says } => {
+            let status: Vec<_> = status.iter().map(u16::to_string).collect();
+            let says = says.as_ref().map(|says| format!(", says = {}", pattern(says))).unwrap_or_default();
+            format!("{{ status = [{}]{says} }}", status.join(", "))
+        }
+        When::Json(conditions) => {
+            let condition = |Condition { path, is }: &Condition| {
+                let is = match is {
+                    Value::Exactly(serde_json::Value::String(text)) => quoted(&secret::mask(text)),
+                    Value::Exactly(exactly) => exactly.to_string(),
+                    Value::Matches(regex) => format!("{{ regex = {} }}", pattern(regex)),
+                };
+                format!("{} = {is}", quoted(&path.join(".")))
+            };
+            let conditions: Vec<_> = conditions.iter().map(condition).collect();
+            format!("{{ json = {{ {} }} }}", conditions.join(", "))
+        }
+    }
 }
 
 fn models(models: &[Model]) -> String {

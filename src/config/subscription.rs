@@ -6,8 +6,10 @@ use std::ops::Range;
 use super::path::{self, Expansion};
 use super::problem::Findings;
 use super::reader::{Field, Placed, Section};
-use super::{command, keys, name, secret};
-use crate::domain::{CredentialRef, Provider, QuotaIdentity, SubscriptionName, SubscriptionType, Utilisation, Window};
+use super::{command, keys, name, probe, secret};
+use crate::domain::{
+    CredentialRef, ProbePlan, Provider, QuotaIdentity, SubscriptionName, SubscriptionType, Utilisation, Window,
+};
 use crate::machine::policy::Terms;
 
 /// A paid account with one credential.
@@ -27,6 +29,8 @@ pub struct Subscription {
     pub quota: QuotaIdentity,
     /// On what terms it is picked.
     pub terms: Terms,
+    /// How its provider is asked about it; `None` if it is not.
+    pub probe: Option<ProbePlan>,
     /// Where the credential stands in the config.
     pub(super) credential_at: Range<usize>,
 }
@@ -47,7 +51,9 @@ pub(super) struct TermsAt {
     pub(super) models: Option<Range<usize>>,
 }
 
-pub(super) const LATER: &[&str] = &["probe"];
+/// Keys that stand for more than what is understood today: none.
+pub(super) const LATER: &[&str] = &[];
+
 impl Draft {
     /// What is known of one that is whole.
     pub(super) fn of(subscription: &Subscription) -> Self {
@@ -84,6 +90,7 @@ pub(super) fn read(mut section: Section<'_>, with: Expansion<'_>) -> Draft {
     let agents_max = section.number("agents_max", 1..=10_000);
     let quota = name::read(&mut section, "quota_identity", "\"org-1\"");
     let (terms, terms_at) = read_terms(&mut section);
+    let probe = probe::read(&mut section);
     let title = section.title.clone();
     section.finish(true);
 
@@ -113,6 +120,7 @@ pub(super) fn read(mut section: Section<'_>, with: Expansion<'_>) -> Draft {
             agents_max,
             quota: QuotaIdentity::new(quota.unwrap_or(name.value.clone())),
             terms,
+            probe: probe.and_then(|probe| probe.plan(&title, &name.value, provider, kind, findings)),
             credential_at: credential.at,
         }),
         _ => None,

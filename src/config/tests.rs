@@ -13,6 +13,9 @@ mod deliveries;
 mod discovery;
 mod hostile_labels;
 mod notifications;
+mod probes;
+mod recognised;
+mod rules;
 mod terms;
 mod turns;
 
@@ -215,7 +218,6 @@ fn every_check_has_a_case() {
             "[agent_defaults]\nmodels = \"opus\"",
             "`models` in [agent_defaults] is a string, a list of strings is expected",
         ),
-        ("[[rule]]\nx = 1", "unknown key `rule` in the top level | not in this version"),
         ("[notify]\nwebhook = \"https://x\"", "`notify` is one table, a list of tables is expected"),
         ("[[notify]]\nwebhook = \"ftp://x\"", "`webhook` is not an http or https address"),
         (
@@ -289,7 +291,11 @@ fn every_check_of_an_agent_has_a_case() {
             "[[agent]] \"web\" has no `subscriptions`, and aider has no provider of its own",
         ),
         (format!("{web}stop_grace = \"2h\""), "`stop_grace` in [[agent]] \"web\" is \"2h\", out of its bounds"),
-        (format!("{web}text = \"off\""), "unknown key `text` in [[agent]] \"web\""),
+        (format!("{web}text = \"of\""), "unknown text \"of\""),
+        (
+            format!("text = \"off\"\n{web}"),
+            "unknown key `text` in [[subscription]] \"o\" | `text` belongs into [[agent]]",
+        ),
         (web.replace("container = \"web\"", "process = { command = [] }"), "`process.command` has no program"),
         (
             web.replace("container = \"web\"", "process = { command = [\"x\"], dir = \"y\" }"),
@@ -410,6 +416,28 @@ fn an_agent_overrides_the_defaults() {
     };
     // A delivery of its own takes nothing from the defaults.
     assert_eq!(shown, [(7, file("/srv/x/c", Format::Dotenv)), (5, file("/y", Format::Raw))]);
+}
+
+#[test]
+fn text_is_believed_as_the_agent_says_else_as_all_agents_do_else_with_a_second_sign() {
+    use crate::machine::policy::TextPolicy::{Corroborated, Off, Trusted};
+    let agent = |name: &str, more: &str| {
+        format!(
+            "[[agent]]\nname = \"{name}\"\ncontainer = \"{name}\"\ntool = \"codex\"\ndelivery = {{ file = \"/{name}\" }}\n{more}\n"
+        )
+    };
+    let agents =
+        format!("{}{}{}", agent("x", ""), agent("y", "text = \"trusted\""), agent("z", "text = \"corroborated\""));
+    let texts = |defaults: &str| {
+        let config = good(&with_agents(&format!("{defaults}{agents}")));
+        ["x", "y", "z"].map(|name| {
+            let found = config.agents.iter().find(|agent| agent.name.as_str() == name).unwrap();
+            assert_eq!(config.policy(&found.name).unwrap().text, found.text);
+            found.text
+        })
+    };
+    assert_eq!(texts(""), [Corroborated, Trusted, Corroborated]);
+    assert_eq!(texts("[agent_defaults]\ntext = \"off\"\n"), [Off, Trusted, Corroborated]);
 }
 
 #[test]

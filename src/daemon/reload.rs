@@ -184,6 +184,7 @@ impl Living {
                 subscriptions: config.subscription_policies(),
                 reread: redirected.reread,
                 notifiers: redirected.notifiers,
+                probes: config.probe_plans(),
                 restarts_in_parallel: config.switching.restarts_in_parallel as usize,
                 splay: config.switching.splay,
                 pool: config.switching.pool_settings(),
@@ -193,6 +194,9 @@ impl Living {
             })
             .await?;
         drivers.is_told();
+        if running.config.rules != config.rules {
+            switchman.recognise_with(Arc::new(config.classifier()));
+        }
         let names: BTreeSet<_> = config.subscriptions.iter().map(|one| one.name.clone()).collect();
         door.change(names, super::agent_sockets(&config));
         let problems: Arc<[ContainerProblem]> = problems.into();

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{DaemonError, Environment};
+use crate::actor::probes::Probing;
 use crate::actor::root::{Places, Policy};
 use crate::actor::{Wiring, outbox};
 use crate::config::{self, Config, Notify, NotifyTarget};
@@ -22,6 +23,7 @@ use crate::drivers::docker::{DockerHost, DockerHostError, DockerRuntime};
 use crate::drivers::notify::command::{Command as NotifyCommand, TIME_LIMIT as NOTIFY_TIME_LIMIT};
 use crate::drivers::notify::ntfy::{Ntfy, Tokens};
 use crate::drivers::notify::webhook::{AddressError, Webhook};
+use crate::drivers::probe::HttpProber;
 use crate::drivers::process::{
     CredentialPlace, OutputSink, OutputStream, ProcessRuntime, ProcessSettings, ProcessSpec,
 };
@@ -210,9 +212,10 @@ pub(super) async fn wire(
         store: Arc::clone(store),
         clock: Arc::clone(clock),
         telemetry: telemetry.clone(),
-        classifier: Arc::default(),
+        classifier: Arc::new(config.classifier()),
         lease_key: state_dir.lease_key(),
         notifiers: told.iter().map(|(_, target)| target.clone()).collect(),
+        probing: Probing { plans: config.probe_plans(), prober: Some(Arc::new(HttpProber::default())) },
         restarts_in_parallel: config.switching.restarts_in_parallel as usize,
         splay: config.switching.splay,
         pool: config.switching.pool_settings(),

@@ -72,6 +72,18 @@ pub fn backoff(failures: u32, (first, longest): (Duration, Duration)) -> Duratio
     first.saturating_mul(1 << doublings).min(longest)
 }
 
+/// Spreads what would happen at the same moment: something from nothing to `most`, always the same for the same name and
+/// number.
+#[must_use]
+pub fn spread(name: &str, number: u64, most: Duration) -> Duration {
+    // FNV-1a: cheap, stable between versions, and good enough to spread names.
+    let seed = name.bytes().chain(number.to_le_bytes());
+    let hash =
+        seed.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX - 1);
+    Duration::from_millis((hash >> 16) % most.saturating_add(1))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -106,6 +118,19 @@ mod tests {
         for text in ["", "h", "30m5h", "1h1h", "1h30", "½h", "1.5h"] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_spread_is_always_the_same_and_not_all_at_once() {
+        let most = Duration::from_secs(90);
+        let all: Vec<Duration> = (0..100).map(|number| spread("max-a", number, most)).collect();
+        assert_eq!(all, (0..100).map(|number| spread("max-a", number, most)).collect::<Vec<_>>());
+        assert!(all.iter().all(|one| *one <= most));
+        let late = all.iter().filter(|one| **one > most / 2).count();
+        assert!((30..=70).contains(&late), "{late}");
+        assert_ne!(spread("max-a", 1, most), spread("max-b", 1, most));
+        assert_eq!(spread("max-a", 1, Duration::ZERO), Duration::ZERO);
+        assert!(spread("max-a", 1, Duration::MAX) <= Duration::MAX);
     }
 
     proptest! {

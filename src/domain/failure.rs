@@ -51,6 +51,22 @@ words! {
 }
 
 words! {
+    /// What agrees with a line of text (the `by` of `failure.corroborated`).
+    pub enum Sign ("sign") {
+        /// The agent's process ended by itself after it.
+        Exit = "exit",
+        /// A turn of the agent failed.
+        Turn = "turn",
+        /// The same was reported in another way.
+        Report = "report",
+        /// Another agent says the same of the subscription.
+        Agent = "agent",
+        /// The config believes the agent's text since.
+        Config = "config",
+    }
+}
+
+words! {
     /// The window that a limit is counted in (the `scope` of a report).
     pub enum Window ("scope") {
         /// The rolling window of five hours.

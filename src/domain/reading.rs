@@ -45,6 +45,30 @@ words! {
         Agent = "agent",
         /// A trusted reporter's, or a person's.
         Reporter = "reporter",
+        /// The provider's, to a probe of ours.
+        Probe = "probe",
+    }
+}
+
+/// Who told a reading.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Teller {
+    /// This agent: its own word, which holds for itself alone (E7).
+    Agent(AgentName),
+    /// A trusted reporter, or a person.
+    Reporter,
+    /// The provider itself, asked by a probe. Trusted.
+    Probe,
+}
+
+impl Teller {
+    /// The agent whose own word it is; `None` for a trusted one.
+    #[must_use]
+    pub const fn agent(&self) -> Option<&AgentName> {
+        match self {
+            Self::Agent(agent) => Some(agent),
+            Self::Reporter | Self::Probe => None,
+        }
     }
 }
 
@@ -65,15 +89,19 @@ pub struct Reading {
     pub reset_at: Option<Wall>,
     /// When it was read.
     pub at: Wall,
-    /// The agent whose own word it is; `None` for a trusted one.
-    pub told_by: Option<AgentName>,
+    /// Whose word it is.
+    pub told_by: Teller,
 }
 
 impl Reading {
     /// Whose word it is.
     #[must_use]
     pub const fn source(&self) -> ReadingSource {
-        if self.told_by.is_some() { ReadingSource::Agent } else { ReadingSource::Reporter }
+        match self.told_by {
+            Teller::Agent(_) => ReadingSource::Agent,
+            Teller::Reporter => ReadingSource::Reporter,
+            Teller::Probe => ReadingSource::Probe,
+        }
     }
 
     /// How far the window is used up; one that refuses is full, whatever the number says.

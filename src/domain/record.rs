@@ -10,7 +10,7 @@ use super::words::words;
 use super::{
     AgentName, Answer, Assignment, Cause, Cooldown, CooldownKey, FailureId, FailureKind, Fingerprint, Generation, Halt,
     Instance, IntentId, IntentOutcome, LogPosition, Model, Origin, Outcome, Plan, Reading, Report, ReportId, Reporter,
-    SessionRecord, Stamp, SubscriptionName, Trust, Turn, TurnEnded, TurnId, TurnsRecord, Wall, Window,
+    SessionRecord, Sign, Stamp, SubscriptionName, Trust, Turn, TurnEnded, TurnId, TurnsRecord, Wall, Window,
 };
 
 /// One row to write.
@@ -25,7 +25,7 @@ pub enum Change {
         /// How many reports it stands for in all.
         count: u64,
     },
-    /// A failure that was held or ambiguous has been judged.
+    /// A failure whose judgement waited has been judged.
     FailureJudged {
         /// The failure.
         id: FailureId,
@@ -33,6 +33,10 @@ pub enum Change {
         outcome: Outcome,
         /// The generation it was held against in the end.
         generation: Option<Generation>,
+        /// What agreed with it, if it was a line of text and something did.
+        agreed: Option<Sign>,
+        /// The reason in words from now on; `None` leaves it as it is.
+        reason: Option<String>,
     },
     /// A subscription is not to be used; replaces the row of the same key.
     CooldownSet(Cooldown),
@@ -135,11 +139,12 @@ pub struct FailureRecord {
 
 impl FailureRecord {
     /// What waits for a judgement, read back from its record alone. A held one is about the generation that it is booked
-    /// on; the life it was seen in is forgotten.
+    /// on; the life it was seen in is forgotten. Text waits as a claim and in no other way, so the outcome says what it is.
     #[must_use]
     pub fn deferred(self) -> Deferred {
+        let is_claim = self.outcome == Outcome::Uncorroborated;
         let stamp = match (self.outcome, self.generation) {
-            (Outcome::Held, Some(generation)) => Stamp::Generation(generation),
+            (Outcome::Held | Outcome::Uncorroborated, Some(generation)) => Stamp::Generation(generation),
             _ => Stamp::Unsettled,
         };
         let report = Report {
@@ -151,7 +156,8 @@ impl FailureRecord {
             model: self.model,
             window: self.window,
             reset_at: self.reset_at,
-            trust: Trust::Structured,
+            trust: if is_claim { Trust::Text } else { Trust::Structured },
+            is_hearsay: false,
             observed_at: self.observed_at,
             origin: Origin::Untold,
             read_to: None,
@@ -159,7 +165,7 @@ impl FailureRecord {
             sender: self.sender,
             reason: self.reason,
         };
-        Deferred { failure: self.id, report, stamp, outcome: self.outcome }
+        Deferred { failure: self.id, at: self.at, report, stamp, outcome: self.outcome }
     }
 }
 
@@ -348,11 +354,13 @@ pub struct Issued {
 pub struct Deferred {
     /// Its record.
     pub failure: FailureId,
+    /// When it was recorded.
+    pub at: Wall,
     /// What was reported.
     pub report: Report,
     /// How it was stamped.
     pub stamp: Stamp,
-    /// `Held` or `Ambiguous`.
+    /// `Held`, `Ambiguous` or `Uncorroborated`.
     pub outcome: Outcome,
 }
 
@@ -381,7 +389,7 @@ pub struct AgentRecord {
     /// When the newest switches began that nobody asked for, oldest first, at most
     /// [`AgentRecord::BUDGET_MAX`].
     pub budget: Vec<Wall>,
-    /// Failures that are held or ambiguous, oldest first.
+    /// Failures whose judgement waits, oldest first.
     pub deferred: Vec<Deferred>,
     /// The newest intent that has ended.
     pub last: Option<IntentRecord>,

@@ -51,6 +51,8 @@ pub struct Report {
     pub reset_at: Option<Wall>,
     /// How far its evidence is believed.
     pub trust: Trust,
+    /// Its evidence is only repeated there, as a log or a document that the agent shows: it moves nobody.
+    pub is_hearsay: bool,
     /// When it happened, if the reporter says so.
     pub observed_at: Option<Wall>,
     /// The life it was seen in.
@@ -63,6 +65,16 @@ pub struct Report {
     pub sender: String,
     /// Why the classifier chose this kind, if it did.
     pub reason: Option<String>,
+}
+
+impl Report {
+    /// Whether somebody told it through the API; otherwise it was read from what the agent wrote, or seen by the runtime.
+    /// What stands in two places of an agent's output is one sign, not two.
+    #[must_use]
+    pub fn was_told(&self) -> bool {
+        // As the API names its callers, `uid 1000 pid 4711` or `agent web, uid 1000`; kept with the record.
+        self.sender.starts_with("uid ") || self.sender.starts_with("agent ")
+    }
 }
 
 /// Whose failure a report is, as decided when it arrived. Checked again when it is handled.
@@ -100,6 +112,8 @@ words! {
         Held = "held",
         /// It names no generation and arrived within `settle` after a switch.
         Ambiguous = "ambiguous",
+        /// A line of text, and nothing agrees with it yet; judged when something does.
+        Uncorroborated = "uncorroborated",
         /// The stated reset is nearer than `wait_out`.
         Waiting = "waiting",
         /// Recorded only: switching is off, or the agent is paused, pinned or parked.
@@ -119,7 +133,7 @@ impl Outcome {
     /// Whether the judgement of the report waits for something.
     #[must_use]
     pub const fn is_deferred(self) -> bool {
-        matches!(self, Self::Held | Self::Ambiguous)
+        matches!(self, Self::Held | Self::Ambiguous | Self::Uncorroborated)
     }
 
     /// What an identical later report is told while nothing has changed.
@@ -131,6 +145,7 @@ impl Outcome {
             | Self::Stale
             | Self::Held
             | Self::Ambiguous
+            | Self::Uncorroborated
             | Self::Waiting
             | Self::Recorded
             | Self::Ignored

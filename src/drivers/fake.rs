@@ -7,5 +7,6 @@ mod delivered;
 pub mod discovery;
 pub mod fault;
 pub mod logs;
+pub mod prober;
 pub mod runtime;
 pub mod store;

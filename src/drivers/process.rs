@@ -263,7 +263,14 @@ impl ProcessRuntime {
                 News::EndedByItself(exit_code) => {
                     let at = Some(clock.now().wall);
                     // Nobody tells a parent that its child's end was for want of memory.
-                    return notices.post_end(Ended { agent: name.clone(), id, exit_code, was_oom: false, at });
+                    return notices.post_end(Ended {
+                        agent: name.clone(),
+                        id,
+                        exit_code,
+                        was_oom: false,
+                        was_told: false,
+                        at,
+                    });
                 }
                 News::EndedAsTold => {}
                 News::Gone => records.forget(name.as_str(), &id),

@@ -29,6 +29,7 @@
 mod admission;
 mod anywhere;
 mod applying;
+mod corroborating;
 mod deciding;
 mod draining;
 mod ending;
@@ -41,12 +42,15 @@ mod reconfigured;
 mod reporting;
 mod selecting;
 mod serving;
+mod signs;
 mod state;
 mod telling;
 pub mod testing;
 mod turning;
 mod voluntary;
 
+pub use corroborating::WINDOW;
+pub use signs::Signs;
 pub use turning::UNTAKEN_FOR;
 
 use deciding::Deciding;

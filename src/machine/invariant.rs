@@ -16,6 +16,7 @@
 //! | INV-11 | where turns may begin, nobody waits for what is free; so nobody in the background goes first |
 //! | INV-12 | every turn has a deadline, or its work is to be ended |
 //! | INV-13 | a drain that waits for turns has a deadline |
+//! | INV-14 | text that waits for a second sign has a deadline |
 
 use super::agent::{AgentState, Phase, Step};
 use super::policy::{Policy, RuntimeKind};
@@ -47,6 +48,8 @@ pub enum Invariant {
     LeasesEnd,
     /// INV-13
     DrainsEnd,
+    /// INV-14
+    ClaimsEnd,
 }
 
 impl Invariant {
@@ -65,6 +68,7 @@ impl Invariant {
             Self::NobodyOvertaken => "INV-11",
             Self::LeasesEnd => "INV-12",
             Self::DrainsEnd => "INV-13",
+            Self::ClaimsEnd => "INV-14",
         }
     }
 }
@@ -84,6 +88,7 @@ pub fn broken(state: &AgentState, policy: &Policy) -> Vec<Invariant> {
         (Invariant::NobodyOvertaken, is_served(state, policy)),
         (Invariant::LeasesEnd, has_deadlines(state)),
         (Invariant::DrainsEnd, drains_end(state)),
+        (Invariant::ClaimsEnd, claims_end(state)),
     ];
     checks.into_iter().filter(|(_, holds)| !holds).map(|(invariant, _)| invariant).collect()
 }
@@ -166,6 +171,10 @@ fn has_deadlines(state: &AgentState) -> bool {
 
 fn drains_end(state: &AgentState) -> bool {
     !state.phase.is_draining_turns() || state.timers.get(Timer::Drain).is_some()
+}
+
+fn claims_end(state: &AgentState) -> bool {
+    state.claims().next().is_none() || state.timers.get(Timer::Claims).is_some()
 }
 
 fn is_delivered_first(state: &AgentState) -> bool {

@@ -10,6 +10,7 @@
 //! `tests/model.rs`.
 
 mod bans;
+mod claims;
 mod configured;
 mod cooling;
 mod evidence;
@@ -25,6 +26,8 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bans::Bans;
+pub use claims::Agreed;
+use claims::Claims;
 pub use configured::Configured;
 use cooling::holds_for_all;
 use evidence::Evidence;
@@ -37,7 +40,7 @@ pub use verdict::{AgentView, Candidate, Ineligible, Pick, Ranking, Wanted};
 use super::policy::{PoolSettings, SubscriptionPolicy};
 use crate::domain::{
     AgentName, Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Fingerprint, Halt, Intent, QuotaIdentity,
-    Reach, Reading, SubscriptionName, TurnEnd, Wall, Window,
+    Reach, Reading, SubscriptionName, Teller, TurnEnd, Wall, Window,
 };
 
 /// Moves onto metered subscriptions that are remembered, at most: no budget is larger.
@@ -79,6 +82,8 @@ pub struct PoolState {
     metered_promises: BTreeSet<AgentName>,
     /// Cooldowns that have ended and were not told of yet.
     ended: Vec<Cooldown>,
+    /// Text that nothing agrees with yet.
+    claims: Claims,
     /// Something that was half open has opened, and those in line were not told of it yet.
     has_opened: bool,
 }
@@ -144,9 +149,9 @@ impl PoolState {
                 self.halt = None;
                 self.bans.have_been_seen(*at);
             }
-            Change::FailureRecorded(_)
-            | Change::FailureCounted { .. }
-            | Change::FailureJudged { .. }
+            Change::FailureRecorded(record) => self.note_claim(record),
+            Change::FailureJudged { id, .. } => self.claims.forget(id),
+            Change::FailureCounted { .. }
             | Change::IntentDelivered { .. }
             | Change::AgentSaved(..)
             | Change::Notified(_)
@@ -161,6 +166,7 @@ impl PoolState {
 
     /// A subscription is not to be used.
     fn cool(&mut self, cooldown: &Cooldown) {
+        self.claims.cooled(cooldown);
         self.refusals.note(cooldown);
         self.bans.note(cooldown);
         let key = &cooldown.key;
@@ -177,7 +183,7 @@ impl PoolState {
     /// Takes note of what was read of a window. One that serves proves that a quota is open.
     fn read(&mut self, reading: &Reading) {
         let Some(quota) = self.quota(&reading.subscription) else { return };
-        if reading.serves && reading.told_by.is_none() {
+        if reading.serves && reading.told_by.agent().is_none() {
             self.has_opened |= self.reopenings.succeeded(&quota, reading.at);
         }
         self.readings.take(quota, reading.clone());
@@ -189,7 +195,7 @@ impl PoolState {
     #[must_use]
     pub fn ended_by(&self, reading: &Reading) -> Vec<CooldownKey> {
         let Some(quota) = self.quota(&reading.subscription).filter(|_| reading.serves) else { return Vec::new() };
-        let is_word_enough = |reach: &Reach| match (&reading.told_by, reach) {
+        let is_word_enough = |reach: &Reach| match (reading.told_by.agent(), reach) {
             (None, _) => true,
             (Some(teller), Reach::Agent(agent)) => teller == agent,
             (Some(_), Reach::All) => false,
@@ -198,8 +204,11 @@ impl PoolState {
             let is_same = row.key.window == reading.window && row.key.model == reading.model;
             // A limit that does not say which window it is about is over when the provider serves at all.
             let is_any = row.key.window == Window::Unknown && row.key.model.is_none();
-            row.key.quota == quota
-                && (is_same || is_any || reading.window == Window::Unknown && reading.model.is_none())
+            // A probe asked one model: what it says of the whole proves nothing of what another model counts.
+            let is_of_all = reading.window == Window::Unknown
+                && reading.model.is_none()
+                && (reading.told_by != Teller::Probe || row.key.window != Window::Model);
+            row.key.quota == quota && (is_same || is_any || is_of_all)
         };
         let rows = self.cooldowns.values().filter(|row| {
             row.kind == FailureKind::RateLimit && row.source != CooldownSource::Operator && row.since < reading.at

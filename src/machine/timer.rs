@@ -14,6 +14,8 @@ pub enum Timer {
     Retry,
     /// The time after a switch in which unnamed reports are ambiguous ends.
     Settle,
+    /// A line of text has waited long enough for something to agree with it.
+    Claims,
     /// Running turns have had time enough to end.
     Drain,
     /// A lease, a wait or a request to stop ends.
@@ -28,14 +30,23 @@ pub enum Timer {
 
 impl Timer {
     /// Every timer, in the order in which due ones are handled.
-    pub const ALL: [Self; 8] =
-        [Self::Pause, Self::Retry, Self::Settle, Self::Drain, Self::Turns, Self::Brake, Self::Wake, Self::Better];
+    pub const ALL: [Self; 9] = [
+        Self::Pause,
+        Self::Retry,
+        Self::Settle,
+        Self::Claims,
+        Self::Drain,
+        Self::Turns,
+        Self::Brake,
+        Self::Wake,
+        Self::Better,
+    ];
 }
 
 /// At most one deadline per timer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct TimerTable {
-    due: [Option<Due>; 8],
+    due: [Option<Due>; 9],
 }
 
 impl TimerTable {

@@ -83,6 +83,8 @@ pub struct Ended {
     pub exit_code: Option<i32>,
     /// Whether the kernel ended it, or something in it, for want of memory.
     pub was_oom: bool,
+    /// Whether somebody told it to end, whatever its code: a person, or the engine on its way down.
+    pub was_told: bool,
     /// When, if that is told.
     pub at: Option<Wall>,
 }

@@ -11,8 +11,8 @@ use super::event::{EventSpec, events};
 use super::metrics::{Metrics, Step};
 use crate::domain::{
     AgentName, CauseBy, CooldownSource, Disposition, FailureId, FailureKind, Fingerprint, Generation, IntentId,
-    IntentOutcome, Lost, Model, Outcome, ParkReason, Plan, ReadingSource, RuntimeState, SessionName, SubscriptionName,
-    TurnClass, TurnEnd, TurnId, Utilisation, Wall, Window,
+    IntentOutcome, Lost, Model, Outcome, ParkReason, Plan, ProbeOutcome, ReadingSource, RuntimeState, SessionName,
+    Sign, SubscriptionName, TurnClass, TurnEnd, TurnId, Utilisation, Wall, Window,
 };
 
 events! {
@@ -70,22 +70,44 @@ events! {
         generation: Option<Generation>, sender: &'a str, count: u64, reason: Option<&'a str>,
     }
     counts |e, m| m.failures_counted(e.kind, Outcome::Ambiguous, e.count);
-    /// A failure was recorded whose kind never moves an agent.
+    /// A line of text was recorded that would move the agent if something agreed with it; judged when something does,
+    /// within two minutes.
+    INFO "failure.uncorroborated" FailureUncorroborated<'a> {
+        agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, subscription: Option<&'a SubscriptionName>,
+        generation: Option<Generation>, sender: &'a str, count: u64, reason: Option<&'a str>,
+    }
+    counts |e, m| m.failures_counted(e.kind, Outcome::Uncorroborated, e.count);
+    /// Something agrees with a line of text, which is judged now. `by` is `exit` (the agent's process ended by itself
+    /// after it), `turn` (a turn failed), `report` (it was reported in another way), `agent` (another agent says the same of
+    /// the subscription) or `config` (the config trusts the agent's text since).
+    INFO "failure.corroborated" FailureCorroborated<'a> {
+        agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, by: Sign,
+    }
+    counts |e, m| m.corroborated(e.kind, e.by);
+    /// A failure was recorded that moves nobody: its kind never does, or it is only text that is repeated or not believed
+    /// (`reason`).
     INFO "failure.ignored" FailureIgnored<'a> {
         agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, subscription: Option<&'a SubscriptionName>,
         generation: Option<Generation>, sender: &'a str, count: u64, reason: Option<&'a str>,
     }
     counts |e, m| m.failures_counted(e.kind, Outcome::Ignored, e.count);
-    /// A failure was recorded that nothing is understood of; takes the place of `failure.ignored`.
+    /// A failure was recorded that nothing is understood of; takes the place of `failure.ignored`. Or a line of the agent's
+    /// output looks like a limit and no rule knows its wording (`text`, cut and with what may be a secret masked): once for
+    /// each wording and agent, without a `failure`.
     WARN "failure.unclassified" FailureUnclassified<'a> {
-        agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, subscription: Option<&'a SubscriptionName>,
-        generation: Option<Generation>, sender: &'a str, count: u64, reason: Option<&'a str>,
+        agent: &'a AgentName, failure: Option<&'a FailureId>, kind: FailureKind,
+        subscription: Option<&'a SubscriptionName>, generation: Option<Generation>, sender: &'a str, count: u64,
+        reason: Option<&'a str>, text: Option<&'a str>,
     }
-    counts |e, m| m.failures_counted(e.kind, Outcome::Ignored, e.count);
+    counts |e, m| match e.failure {
+        Some(_) => m.failures_counted(e.kind, Outcome::Ignored, e.count),
+        None => m.unclassified_line(),
+    };
     /// Reports were refused because the intake of the agent is full. At most one line per agent and second;
     /// `count` is how many were refused since the line before. The metric counts each.
     WARN "failure.shed" FailureShed<'a> { agent: &'a AgentName, kind: FailureKind, count: u64, }
-    /// A failure that was held or ambiguous has been judged. It was counted when it arrived.
+    /// A failure whose judgement waited (held, ambiguous, or text that was uncorroborated) has been judged. It was counted
+    /// when it arrived.
     INFO "failure.judged" FailureJudged<'a> {
         agent: &'a AgentName, failure: &'a FailureId, kind: FailureKind, outcome: Outcome,
         subscription: Option<&'a SubscriptionName>, generation: Option<Generation>, reason: Option<&'a str>,
@@ -302,6 +324,19 @@ events! {
     /// The provider refused a subscription, as somebody trusted read: no agent is moved to it until `until`.
     INFO "subscription.refused" SubscriptionRefused<'a> {
         subscription: &'a SubscriptionName, scope: Window, reset_at: Option<Wall>, until: Option<Wall>,
+    }
+    /// A provider has answered how a subscription stands, for the first time or another way than before; `outcome` is
+    /// `served` or `exhausted`. What it said of each window is a `subscription.reading`.
+    INFO "probe.answered" ProbeAnswered<'a> { subscription: &'a SubscriptionName, outcome: ProbeOutcome, status: u16, }
+    /// A provider did not let a subscription's credential in, or says that credit or entitlement is missing. Told once until
+    /// it answers another way. Nobody is moved for it.
+    WARN "probe.refused" ProbeRefused<'a> {
+        subscription: &'a SubscriptionName, kind: FailureKind, status: u16, reason: &'a str,
+    }
+    /// A provider could not be asked, or its answer says nothing about the subscription. Told once until it answers another
+    /// way. It counts for nothing.
+    WARN "probe.failed" ProbeFailed<'a> {
+        subscription: &'a SubscriptionName, disposition: Disposition, reason: &'a str,
     }
     /// A subscription is not to be used until its credential changes or a person acts.
     ERROR "subscription.quarantined" SubscriptionQuarantined<'a> {

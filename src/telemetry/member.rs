@@ -12,8 +12,8 @@ use tracing::field::display;
 use super::escape::Escaped;
 use crate::domain::{
     AgentName, CauseBy, CooldownSource, Disposition, FailureId, FailureKind, Fingerprint, Generation, IntentId,
-    IntentOutcome, Lost, Model, Outcome, ParkReason, Plan, ReadingSource, ReportId, RuntimeState, SessionName,
-    SubscriptionName, TurnClass, TurnEnd, TurnId, Utilisation, Wall, Window,
+    IntentOutcome, Lost, Model, Outcome, ParkReason, Plan, ProbeOutcome, ReadingSource, ReportId, RuntimeState,
+    SessionName, Sign, SubscriptionName, TurnClass, TurnEnd, TurnId, Utilisation, Wall, Window,
 };
 
 /// A value that can be a member of an event.
@@ -59,6 +59,7 @@ members! {
     |v: Window| v.as_str();
     |v: Utilisation| v.percent();
     |v: ReadingSource| v.as_str();
+    |v: ProbeOutcome| v.as_str();
     |v: Outcome| v.as_str();
     |v: IntentOutcome| v.as_str();
     |v: Plan| v.as_str();
@@ -69,6 +70,7 @@ members! {
     |v: TurnClass| v.as_str();
     |v: TurnEnd| v.as_str();
     |v: Lost| v.as_str();
+    |v: Sign| v.as_str();
     |v: RuntimeState| v.as_str();
     |v: Wall| display(Rfc3339(*v));
     |v: Duration| millis(*v);

@@ -21,8 +21,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::domain::{
-    CauseBy, Disposition, FailureKind, IntentOutcome, Outcome, Plan, SubscriptionName, TurnClass, TurnEnd, Utilisation,
-    Window,
+    CauseBy, Disposition, FailureKind, IntentOutcome, Outcome, Plan, ProbeOutcome, Sign, SubscriptionName, TurnClass,
+    TurnEnd, Utilisation, Window,
 };
 
 /// The media type of [`Metrics::render`].
@@ -110,6 +110,8 @@ pub struct Metrics {
     intake_shed: Counter,
     log_lines: Family<Labels<1>, Counter>,
     log_gaps: Counter,
+    corroborated: Family<Labels<2>, Counter>,
+    unclassified_lines: Counter,
     engine_call_seconds: Histograms,
     engine_errors: Family<Labels<2>, Counter>,
     notifications: Family<Labels<2, String>, Counter>,
@@ -122,6 +124,7 @@ pub struct Metrics {
     turns: Family<Labels<2>, Counter>,
     turn_wait_seconds: Histograms,
     turns_cut_off: Counter,
+    probes: Family<Labels<2, String>, Counter>,
 }
 
 /// From a commit (0.1 ms) to a slow stop (100 s), in steps that tell 1 from 2 and 5.
@@ -161,6 +164,8 @@ impl Metrics {
             intake_shed: Counter::default(),
             log_lines: Family::default(),
             log_gaps: Counter::default(),
+            corroborated: Family::default(),
+            unclassified_lines: Counter::default(),
             engine_call_seconds: histograms(),
             engine_errors: Family::default(),
             notifications: Family::default(),
@@ -173,6 +178,7 @@ impl Metrics {
             turns: Family::default(),
             turn_wait_seconds: histograms(),
             turns_cut_off: Counter::default(),
+            probes: Family::default(),
             registry: Registry::default(),
         };
         // The library appends `_total` to counters and `_info` to the information by itself.
@@ -183,6 +189,16 @@ impl Metrics {
         registry.register("intake_shed", "Reports refused because an intake was full", this.intake_shed.clone());
         registry.register("log_lines", "Lines read from agents' output", this.log_lines.clone());
         registry.register("log_gaps", "Times that lines were lost before they could be read", this.log_gaps.clone());
+        registry.register(
+            "failures_corroborated",
+            "Lines of text that something agreed with, by what",
+            this.corroborated.clone(),
+        );
+        registry.register(
+            "unclassified_lines",
+            "Wordings in agents' output that look like a limit and that no rule knows",
+            this.unclassified_lines.clone(),
+        );
         registry.register("engine_call_seconds", "Time of the calls of the runtime", this.engine_call_seconds.clone());
         registry.register("engine_errors", "Calls of the runtime that failed", this.engine_errors.clone());
         registry.register("notifications", "Attempts to hand over a notification", this.notifications.clone());
@@ -206,6 +222,7 @@ impl Metrics {
             this.turn_wait_seconds.clone(),
         );
         registry.register("turns_cut_off", "Turns whose work was ended under them", this.turns_cut_off.clone());
+        registry.register("probes", "Questions to providers, by what they came to", this.probes.clone());
         registry.register("api_refused", "API calls refused, by code", this.refused.clone());
         Self { registry, ..this }
     }
@@ -218,6 +235,16 @@ impl Metrics {
     /// Counts a gap in a log.
     pub fn log_gap(&self) {
         self.log_gaps.inc();
+    }
+
+    /// Counts a line of text that something agrees with.
+    pub fn corroborated(&self, kind: FailureKind, by: Sign) {
+        self.corroborated.get_or_create(&Labels([("kind", kind.as_str()), ("by", by.as_str())])).inc();
+    }
+
+    /// Counts a wording that nobody knows.
+    pub fn unclassified_line(&self) {
+        self.unclassified_lines.inc();
     }
 
     /// Counts reports: one for a recorded failure, `count` for repeats that were merged into it.
@@ -292,6 +319,12 @@ impl Metrics {
     /// Counts an actor that failed; `actor` is its sort, not its name.
     pub fn actor_crashed(&self, actor: &str) {
         self.crashes.get_or_create(&Labels([("actor", actor.to_owned())])).inc();
+    }
+
+    /// Counts a question to a provider about one of the config's subscriptions.
+    pub fn probed(&self, subscription: &SubscriptionName, outcome: ProbeOutcome) {
+        let labels = [("subscription", subscription.as_str().to_owned()), ("outcome", outcome.as_str().to_owned())];
+        self.probes.get_or_create(&Labels(labels)).inc();
     }
 
     /// Counts a call of the API that was refused; `code` is one of the documented ones.

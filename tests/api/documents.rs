@@ -32,6 +32,7 @@ async fn an_agent_has_the_members_of_the_contract() {
         "runtime",
         "hindrances",
         "log_trouble",
+        "uncorroborated",
         "turns",
         "budget",
         "wake_at",

@@ -181,6 +181,49 @@ async fn evidence_is_classified_and_a_stated_kind_wins_over_it() {
 }
 
 #[tokio::test]
+async fn text_by_the_main_socket_is_acted_on_and_what_is_only_repeated_there_is_not() {
+    let rig = Rig::one().await;
+    let logged = rig.report(r#"{"evidence":{"text":"2026-11-20T12:00:00.123Z ERROR: You've hit your limit"}}"#).await;
+    assert_eq!((logged.outcome(), &logged.json()["kind"]), (said(200, "ignored"), &"rate_limit".into()));
+    let reason = logged.json()["reason"].as_str().unwrap().to_owned();
+    assert!(reason.ends_with("it is only repeated there, and moves nobody"), "{reason}");
+    let failures = rig.get("/v1/failures?agent=one").await.json();
+    assert_eq!(failures["failures"][0]["reason"], reason.as_str(), "the history says why");
+    let seen = rig.report(r#"{"evidence":{"text":"You've hit your limit"},"reporter":"agent"}"#).await;
+    assert_eq!(seen.outcome(), said(202, "switching"));
+}
+
+#[tokio::test]
+async fn text_of_an_agents_own_waits_unless_it_comes_with_the_end_of_its_process() {
+    let rig = Rig::new().ourselves("us").start().await;
+    rig.until("us", |state| state.sighting.as_ref().is_some_and(|seen| seen.instance.is_some())).await;
+    let tell = async |evidence: &str| {
+        rig.post("/v1/agents/us/failures", &format!(r#"{{"evidence":{{"text":"You've hit your limit"{evidence}}}}}"#))
+            .await
+    };
+    let told = tell("").await;
+    assert_eq!(told.outcome(), said(200, "uncorroborated"));
+    assert!(told.json()["reason"].as_str().is_some_and(|why| why.contains("a second sign agrees within 2 min")));
+    assert_eq!(tell("").await.outcome(), said(200, "uncorroborated"), "twice is once");
+    assert_eq!(tell(r#","exit_code":137"#).await.outcome(), said(200, "ignored"), "a kill is no sign");
+    let agent = rig.get("/v1/agents/us").await.json();
+    assert_eq!(
+        (&agent["uncorroborated"][0]["failure"], &agent["uncorroborated"][0]["kind"]),
+        (&"us-f1".into(), &"rate_limit".into())
+    );
+    let gates = &rig.get("/v1/agents/us/explain").await.json()["gates"];
+    assert_eq!(gates["uncorroborated"], agent["uncorroborated"]);
+    let ended = tell(r#","exit_code":1"#).await;
+    assert_ne!(ended.json()["outcome"], "uncorroborated", "{}", ended.json());
+    let failures = rig.get("/v1/failures?agent=us").await.json();
+    let first = failures["failures"].as_array().unwrap().last().unwrap().clone();
+    assert!(
+        first["reason"].as_str().is_some_and(|why| why.ends_with("it was reported in another way as well")),
+        "{first}"
+    );
+}
+
+#[tokio::test]
 async fn what_an_agent_says_of_itself_cools_for_itself_only() {
     let rig = Rig::one().await;
     let reply = rig.report(r#"{"kind":"rate_limit","generation":1,"reporter":"agent"}"#).await;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchman::actor::probes::Probing;
 use switchman::actor::{Root, Switchman, Wiring};
 use switchman::api::{self, ApiServer, Door, Limits};
 use switchman::domain::{AgentName, Instance, RuntimeState, SubscriptionName, SubscriptionType};
@@ -188,6 +189,7 @@ impl Rig {
             telemetry: self.telemetry.clone(),
             classifier: Arc::default(),
             lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
+            probing: Probing::default(),
             notifiers: Vec::new(),
             restarts_in_parallel: 8,
             splay: Duration::ZERO,

@@ -68,7 +68,19 @@ fn a_report_waits_as_long_as_it_says() {
 
 #[test]
 fn every_outcome_of_a_recorded_report_is_done() {
-    for outcome in ["repeat", "stale", "held", "ambiguous", "waiting", "recorded", "ignored", "exhausted", "braked"] {
+    const OUTCOMES: [&str; 10] = [
+        "repeat",
+        "stale",
+        "held",
+        "ambiguous",
+        "uncorroborated",
+        "waiting",
+        "recorded",
+        "ignored",
+        "exhausted",
+        "braked",
+    ];
+    for outcome in OUTCOMES {
         let script = Script::new().answers(FAILURES, 200, &answer(outcome));
         let ran = script.run("report reviewer --kind rate_limit");
         assert!(ran.code == Some(0) && ran.out.starts_with(&format!("{outcome}: ")), "{}", ran.shown());

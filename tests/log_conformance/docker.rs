@@ -271,6 +271,27 @@ async fn a_log_that_is_not_kept_is_unreadable_with_the_engines_words() {
 }
 
 #[tokio::test]
+async fn what_a_log_holds_by_now_ends_there_though_the_container_runs() {
+    for has_terminal in [false, true] {
+        let container = Container::new(&usual_host(), &Shape { has_terminal, ..IsJsonFile::SHAPE }).await;
+        let logs = logs_of(&container);
+        container.run("echo a; echo b");
+        let mut stream = Reader::open(&logs, None, true).await.unwrap();
+        stream.lines(2).await;
+        // A moment that the calendar tells apart from the one before.
+        container.run("n=0; while [ $n -lt 20000 ]; do n=$((n+1)); done; echo c");
+        let last = stream.lines(1).await.remove(0).line.at;
+        let mut whole = Reader::of(logs.recorded(&one(), None).await.unwrap());
+        assert_eq!(texts(&whole.until_the_end().await), ["a", "b", "c"]);
+        let mut since = Reader::of(logs.recorded(&one(), Some(last)).await.unwrap());
+        assert_eq!(texts(&since.until_the_end().await), ["c"]);
+    }
+    let container = Container::new(&usual_host(), &IsJsonFile::SHAPE).await;
+    container.remove().await;
+    assert_eq!(logs_of(&container).recorded(&one(), None).await.err(), Some(LogError::Missing(one())));
+}
+
+#[tokio::test]
 async fn a_container_that_was_never_started_has_an_empty_log() {
     let container = Container::new(&usual_host(), &IsJsonFile::SHAPE).await;
     container.remove().await;

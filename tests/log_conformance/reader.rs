@@ -52,8 +52,11 @@ impl Reader {
         from: Option<&LogPosition>,
         whole: bool,
     ) -> Result<Self, LogError> {
-        let stream = source.open(&one(), from, whole).await?;
-        Ok(Self { stream, batch: LogBatch::default(), took: Vec::new(), gaps: 0 })
+        source.open(&one(), from, whole).await.map(Self::of)
+    }
+
+    pub(crate) fn of(stream: Box<dyn LogStream>) -> Self {
+        Self { stream, batch: LogBatch::default(), took: Vec::new(), gaps: 0 }
     }
 
     /// One read.

@@ -2,7 +2,7 @@
 //!
 //! It depends on who tells: a trusted dispatcher, whoever follows the log, or the agent itself.
 
-use switchman::domain::{AgentName, Generation, Origin, Reading, Report, Reporter, Trust, Utilisation, Window};
+use switchman::domain::{AgentName, Generation, Origin, Reading, Report, Reporter, Teller, Trust, Utilisation, Window};
 use switchman::machine::agent::testing::{life, report};
 
 use crate::ours::wall;
@@ -15,6 +15,7 @@ pub(crate) fn report_of(failure: &Failure, told: Told, lives: u32) -> Report {
         window: failure.refusal.window,
         reset_at: failure.refusal.reset_at.map(wall),
         trust: Trust::Structured,
+        is_hearsay: false,
         observed_at: Some(wall(failure.at)),
         reporter: Reporter::Agent,
         ..report(failure.refusal.kind)
@@ -46,7 +47,10 @@ pub(crate) fn readings(world: &Stage, agent: usize, on: usize, told: Told) -> Ve
             serves: true,
             reset_at: reset_at.map(wall),
             at: wall(world.now),
-            told_by: (told == Told::Log).then(|| AgentName::from(format!("w{agent}"))),
+            told_by: match told {
+                Told::Log => Teller::Agent(AgentName::from(format!("w{agent}"))),
+                Told::Dispatcher | Told::Itself => Teller::Reporter,
+            },
         })
     };
     windows.iter().filter_map(read).collect()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use switchman::domain::{
-    CauseBy, Change, FailureKind, IntentOutcome, Model, Reading, SubscriptionName, Utilisation, Window,
+    CauseBy, Change, FailureKind, IntentOutcome, Model, Reading, SubscriptionName, Teller, Utilisation, Window,
 };
 use switchman::machine::agent::testing::subscription;
 use switchman::machine::policy::{Budget, PoolSettings, Strategy as Preference, SubscriptionPolicy, Terms};
@@ -117,7 +117,7 @@ fn happen(story: &mut Story, happening: &Happening) {
             story.cools(story.refusal(kind, NAMES[*name], AGENTS[*agent], false));
         }
         Happening::Reads { name, by, percent, serves } => {
-            let told_by = by.map(|by| AGENTS[by].into());
+            let told_by = by.map_or(Teller::Reporter, |by| Teller::Agent(AGENTS[by].into()));
             let utilisation = Some(Utilisation(*percent));
             let reading = Reading { told_by, utilisation, serves: *serves, ..story.reading(NAMES[*name], 0.0) };
             for key in story.pool.ended_by(&reading) {

@@ -1,6 +1,6 @@
 //! What a reading ends and what it keeps away (E4, D1).
 
-use switchman::domain::{Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Reading, Window};
+use switchman::domain::{Change, Cooldown, CooldownKey, CooldownSource, FailureKind, Reading, Teller, Window};
 use switchman::machine::pool::Ineligible;
 
 use crate::words::{HOUR, MINUTE, SECOND, Story, wakes};
@@ -35,6 +35,24 @@ fn a_limit_that_does_not_say_which_window_ends_when_any_of_them_serves() {
 }
 
 #[test]
+fn an_answer_to_a_probe_says_nothing_of_models_that_it_did_not_ask() {
+    let mut story = Story::plain();
+    let row = story.limit("a", None, 5 * HOUR);
+    let of = |window, model: Option<&str>| {
+        let key = CooldownKey { window, model: model.map(Into::into), ..row.key.clone() };
+        Cooldown { key, ..row.clone() }
+    };
+    for row in [row.clone(), of(Window::Weekly, None), of(Window::Model, Some("opus")), of(Window::Model, None)] {
+        story.cools(row);
+    }
+    story.pass(SECOND);
+    let whole = |told_by| Reading { window: Window::Unknown, told_by, ..story.reading("a", 2.0) };
+    let ended_by_probe = story.pool.ended_by(&whole(Teller::Probe));
+    assert!(ended_by_probe.iter().all(|key| key.window != Window::Model), "{ended_by_probe:?}");
+    assert_eq!((ended_by_probe.len(), ended(&story, &whole(Teller::Reporter))), (2, 4));
+}
+
+#[test]
 fn an_operators_word_a_refused_login_and_a_bill_are_no_matter_of_windows() {
     let mut story = Story::plain();
     let row = story.limit("a", None, 2 * HOUR);
@@ -54,7 +72,7 @@ fn an_agents_own_reading_ends_what_it_said_itself_and_nothing_of_others() {
     story.cools(story.limit("a", Some("x"), 2 * HOUR));
     story.cools(story.limit("a", None, 2 * HOUR));
     story.pass(MINUTE);
-    let told = Reading { told_by: Some("w".into()), ..story.reading("a", 1.0) };
+    let told = Reading { told_by: Teller::Agent("w".into()), ..story.reading("a", 1.0) };
     assert_eq!(story.pool.ended_by(&told), [own.key]);
 }
 
@@ -63,7 +81,7 @@ fn a_refusal_that_was_read_keeps_everyone_away_until_its_reset_and_an_agents_own
     let mut story = Story::plain();
     let reset = story.now.plus(20 * MINUTE);
     let refused = Reading { serves: false, reset_at: Some(reset), ..story.reading("a", 100.0) };
-    story.reads(Reading { told_by: Some("w".into()), ..refused.clone() });
+    story.reads(Reading { told_by: Teller::Agent("w".into()), ..refused.clone() });
     assert_eq!(story.verdict(&wakes("w"), "a"), Some(Ineligible::Refused { window: Window::FiveHour, until: reset }));
     assert_eq!(story.verdict(&wakes("x"), "a"), None);
     story.reads(refused);

@@ -1,6 +1,6 @@
 //! How a subscription stands whoever asks, and that agents are told the same.
 
-use switchman::domain::{Reading, Utilisation, Window};
+use switchman::domain::{Reading, Teller, Utilisation, Window};
 use switchman::machine::pool::Ineligible;
 
 use crate::words::{HOUR, MINUTE, SECOND, Story, wakes};
@@ -29,7 +29,7 @@ fn a_trusted_refusal_keeps_everybody_off_until_its_reset_or_until_it_is_too_old(
 #[test]
 fn an_agents_own_refusal_and_one_of_a_model_are_no_refusal_for_all() {
     let mut story = Story::plain();
-    story.reads(Reading { serves: false, told_by: Some("w".into()), ..story.reading("a", 3.0) });
+    story.reads(Reading { serves: false, told_by: Teller::Agent("w".into()), ..story.reading("a", 3.0) });
     story.reads(Reading {
         serves: false,
         model: Some("opus".into()),
@@ -49,7 +49,7 @@ fn of_several_tellers_the_newest_word_on_a_window_counts_and_the_fullest_window_
     assert_eq!(wall(&story), None);
     story.reads(story.reading("a", 90.0));
     story.pass(SECOND);
-    story.reads(Reading { told_by: Some("w".into()), ..story.reading("a", 20.0) });
+    story.reads(Reading { told_by: Teller::Agent("w".into()), ..story.reading("a", 20.0) });
     assert_eq!(wall(&story), Some((Window::FiveHour, Some(Utilisation(200)))));
     story.reads(Reading { window: Window::Weekly, ..story.reading("a", 55.0) });
     assert_eq!(wall(&story), Some((Window::Weekly, Some(Utilisation(550)))));

@@ -1,6 +1,6 @@
 //! In which order eligible subscriptions are preferred (D2), and who may have one at all.
 
-use switchman::domain::{CauseBy, Reading, Utilisation, Window};
+use switchman::domain::{CauseBy, Reading, Teller, Utilisation, Window};
 use switchman::machine::agent::testing::subscription;
 use switchman::machine::policy::{Budget, PoolSettings, Strategy, SubscriptionPolicy, Terms};
 use switchman::machine::pool::{AgentView, Ineligible, Pick, Wanted};
@@ -200,7 +200,7 @@ fn a_proactive_move_needs_a_wall_that_is_near_and_a_target_with_much_more_room()
     story.pool.release(&"w".into());
     story.reads(story.reading("a", 89.0));
     assert_eq!(story.pick(&wants), Pick::Keep, "it is not near its wall");
-    story.reads(Reading { told_by: Some("x".into()), at: story.now.plus(SECOND), ..story.reading("a", 99.0) });
+    story.reads(Reading { told_by: Teller::Agent("x".into()), at: story.now.plus(SECOND), ..story.reading("a", 99.0) });
     story.pass(SECOND);
     assert_eq!(story.pick(&wants), Pick::Keep, "what another agent read moves nobody");
 }

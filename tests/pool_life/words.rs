@@ -5,7 +5,7 @@ use std::time::Duration;
 use switchman::domain::{
     AgentName, Assignment, Cause, CauseBy, Change, Cooldown, CooldownKey, CooldownSource, FailureId, FailureKind,
     Generation, Intent, IntentEnd, IntentId, IntentMarks, IntentOutcome, Plan, QuotaIdentity, Reach, Reading,
-    SubscriptionName, Utilisation, Wall, Window,
+    SubscriptionName, Teller, Utilisation, Wall, Window,
 };
 use switchman::machine::agent::testing::{START, pool, subscription};
 use switchman::machine::policy::{PoolSettings, Strategy, SubscriptionPolicy, Terms};
@@ -96,7 +96,7 @@ impl Story {
             serves: true,
             reset_at: None,
             at: self.now,
-            told_by: None,
+            told_by: Teller::Reporter,
         }
     }
 

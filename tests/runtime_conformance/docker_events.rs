@@ -37,6 +37,7 @@ async fn end_of_script(script: &'static str, memory_bytes: Option<i64>) -> (Ende
 async fn an_end_is_told_with_its_code_and_its_time() {
     let (ended, container) = end_of_script("exit 7", None).await;
     assert_eq!((&ended.agent, ended.exit_code, ended.was_oom), (&one(), Some(7), false));
+    assert!(!ended.was_told, "nobody asked for it");
     let seen = container.look().await;
     assert_eq!(seen.state, RuntimeState::Stopped);
     let life = seen.instance.unwrap();
@@ -53,6 +54,26 @@ async fn an_end_by_a_signal_is_a_code_above_128() {
     container.docker.reload(tell(&one(), &life, &Reload::Signal("KILL".to_owned()))).await.unwrap();
     let ended = heard(&container.docker, "the end", end).await;
     assert_eq!((ended.exit_code, ended.was_oom), (Some(137), false));
+}
+
+#[tokio::test]
+async fn an_end_that_somebody_asked_for_is_told_as_that_whatever_its_code() {
+    // It heeds a stop and ends with code 0, as many programs do; a word about something else it survives.
+    let script = "trap : HUP; trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    for (asks, was_told) in [(true, true), (false, false)] {
+        let container = Container::new(&Shape { script: Some(script), ..Shape::default() }).await;
+        assert_eq!(container.docker.next_event().await, RuntimeEvent::EngineBack);
+        let life = container.started().await;
+        container.docker.reload(tell(&one(), &life, &Reload::Signal("HUP".to_owned()))).await.unwrap();
+        let by = if asks {
+            Reload::Signal("TERM".to_owned())
+        } else {
+            Reload::Exec(vec!["kill".to_owned(), "-TERM".to_owned(), "1".to_owned()])
+        };
+        container.docker.reload(tell(&one(), &life, &by)).await.unwrap();
+        let ended = heard(&container.docker, "the end", end).await;
+        assert_eq!((ended.exit_code, ended.was_told), (Some(0), was_told));
+    }
 }
 
 #[tokio::test]
@@ -93,7 +114,8 @@ async fn of_a_killed_life_the_engine_is_asked_whether_memory_was_wanted() {
             }
         };
         tokio::time::timeout(PATIENCE, collect).await.unwrap();
-        let ended = Ended { agent: one(), id: "c1".to_owned(), exit_code: Some(137), was_oom, at: None };
+        let ended =
+            Ended { agent: one(), id: "c1".to_owned(), exit_code: Some(137), was_oom, was_told: false, at: None };
         assert_eq!(told, [RuntimeEvent::EngineBack, RuntimeEvent::Ended(ended)], "{look:?}");
     }
 }
@@ -163,6 +185,7 @@ async fn an_end_that_is_told_again_after_a_new_connection_is_told_once() {
         id: "c1".to_owned(),
         exit_code: Some(3),
         was_oom: false,
+        was_told: false,
         at: Some(Wall(1_700_000_000_250)),
     };
     assert_eq!(next().await, RuntimeEvent::EngineBack);

@@ -102,7 +102,7 @@ async fn what_happens_by_itself_is_told_and_what_surrounds_a_container_is_shown(
     world.end_by_itself(&one(), 137, true);
     world.end_by_itself(&one(), 1, false);
     assert_eq!(world.next_event().await, RuntimeEvent::Health { agent: one(), is_healthy: false });
-    let ended = Ended { agent: one(), id: life.id, exit_code: Some(137), was_oom: true, at: None };
+    let ended = Ended { agent: one(), id: life.id, exit_code: Some(137), was_oom: true, was_told: false, at: None };
     assert_eq!(world.next_event().await, RuntimeEvent::Ended(ended));
     world.start_by_hand(&one());
     assert_eq!(world.next_event().await, RuntimeEvent::Changed(one()), "what does not run does not end");

@@ -8,12 +8,13 @@ use switchman::actor::handle::ReportError;
 use switchman::actor::root::{Places, Reconfiguration, Reconfigured};
 use switchman::actor::turns::TurnError;
 use switchman::domain::{
-    AgentName, Apply, CauseBy, Generation, IntentOutcome, NotifyEvent, SessionName, SubscriptionName, TurnClass,
+    AgentName, Apply, CauseBy, Generation, IntentOutcome, NotifyEvent, Outcome, Report, Reporter, SessionName,
+    SubscriptionName, Trust, TurnClass,
 };
 use switchman::drivers::fake::fault::{Fault, Gate};
 use switchman::drivers::fake::runtime::Call;
 use switchman::machine::agent::{AgentState, Command, Phase, testing};
-use switchman::machine::policy::Policy;
+use switchman::machine::policy::{Policy, TextPolicy};
 use switchman::machine::turns::Begin;
 use switchman::ports::Pending;
 
@@ -74,6 +75,7 @@ impl Config {
             moved: self.moved,
             subscriptions: self.subscriptions.into_iter().map(subscription).collect(),
             reread: Vec::new(),
+            probes: Vec::new(),
             notifiers: Vec::new(),
             restarts_in_parallel: 8,
             splay: Duration::ZERO,
@@ -415,5 +417,23 @@ async fn a_subscription_that_takes_the_place_of_another_one_exhausts_nobody() {
     rig.until("one", serves("d", 2)).await;
     assert_eq!(rig.notifications(NotifyEvent::Exhausted), 0, "its credential was read before anybody had to move");
     assert_eq!(starts(&rig, "one"), 1);
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn text_that_waits_is_judged_by_what_the_config_says_of_text_now() {
+    let text =
+        || Report { trust: Trust::Text, reporter: Reporter::Agent, sender: "log".to_owned(), ..limit(None, None) };
+    let with = |text| Arc::new(Policy { text, ..testing::policy() });
+    let rig = serving(&["one"]).await;
+    assert_eq!(rig.report("one", text()).await.outcome, Outcome::Uncorroborated);
+    let _ = config(&[]).with("one", with(TextPolicy::Off)).holds(&rig).await;
+    rig.until("one", |state| state.claims().count() == 0).await;
+    assert_eq!(rig.report("one", text()).await.outcome, Outcome::Ignored);
+    let _ = config(&["one"]).holds(&rig).await;
+    rig.sleep(Duration::from_secs(60)).await;
+    assert_eq!(rig.report("one", text()).await.outcome, Outcome::Uncorroborated);
+    let _ = config(&[]).with("one", with(TextPolicy::Trusted)).holds(&rig).await;
+    rig.until("one", serves("b", 2)).await;
     rig.stop().await;
 }

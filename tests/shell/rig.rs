@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use switchman::actor::handle::SubscriptionStatus;
+use switchman::actor::probes::Probing;
 use switchman::actor::root::Reconfigurer;
 use switchman::actor::{Root, Switchman, Wiring, outbox};
 use switchman::domain::{
     AgentName, AgentRecord, Answer, Change, FailureKind, FailureRecord, Generation, IntentId, IntentRecord,
-    LogPosition, Message, Notes, NotifyEvent, Origin, Provider, QuotaIdentity, Report, ReportId, Reporter, Severity,
-    SubscriptionName, SubscriptionType, Trust, TurnId, TurnRecord, Wall, Window,
+    LogPosition, Message, Notes, NotifyEvent, Origin, ProbePlan, Provider, QuotaIdentity, Report, ReportId, Reporter,
+    Severity, SubscriptionName, SubscriptionType, Trust, TurnId, TurnRecord, Wall, Window,
 };
 use switchman::drivers::fake::clock::TestClock;
 use switchman::drivers::fake::logs::FakeLogs;
+use switchman::drivers::fake::prober::FakeProber;
 use switchman::drivers::fake::runtime::{Call, FakeWorld, Place};
 use switchman::drivers::fake::store::FakeStore;
 use switchman::drivers::fingerprint::fingerprint;
@@ -184,6 +187,7 @@ pub(crate) struct Rig {
     keys: Arc<Keys>,
     logs: Option<Arc<FakeLogs>>,
     told: Option<Arc<Told>>,
+    probing: Probing,
     /// Restarts at once, and how far apart.
     pace: (usize, Duration),
     root: Option<Root>,
@@ -204,6 +208,7 @@ impl Rig {
             keys: Arc::default(),
             logs: None,
             told: None,
+            probing: Probing::default(),
             pace: (8, Duration::ZERO),
             root: None,
         }
@@ -228,6 +233,18 @@ impl Rig {
     pub(crate) fn paced(mut self, places: usize, splay: Duration) -> Self {
         self.pace = (places, splay);
         self
+    }
+
+    /// This one asks, by these plans.
+    pub(crate) fn probing(mut self, prober: &Arc<FakeProber>, plans: &[ProbePlan]) -> Self {
+        self.probing = Probing { plans: plans.to_vec(), prober: Some(Arc::clone(prober) as _) };
+        self
+    }
+
+    /// What is known of a subscription.
+    pub(crate) async fn subscription(&self, name: &str) -> SubscriptionStatus {
+        let all = self.switchman().subscriptions().await.expect("the pool answers");
+        all.into_iter().find(|status| status.policy.name.as_str() == name).expect("known")
     }
 
     /// Everything is told to this one.
@@ -266,6 +283,7 @@ impl Rig {
             classifier: Arc::default(),
             lease_key: secrecy::SecretBox::new(Box::new([7; 32])),
             notifiers: self.told.iter().map(target).collect(),
+            probing: self.probing.clone(),
             restarts_in_parallel: self.pace.0,
             splay: self.pace.1,
             pool: PoolSettings::default(),
@@ -373,6 +391,7 @@ pub(crate) fn limit(subscription: Option<&str>, generation: Option<u64>) -> Repo
         window: Window::FiveHour,
         reset_at: None,
         trust: Trust::Structured,
+        is_hearsay: false,
         observed_at: None,
         origin: Origin::Untold,
         read_to: None,

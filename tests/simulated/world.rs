@@ -14,7 +14,7 @@ use switchman::domain::{
 };
 use switchman::machine::agent::testing::{RecordFold, START, given, report};
 use switchman::machine::agent::{
-    About, Action, AgentState, Effect, EffectOutcome, Event, Obstacle, Phase, Readiness, Start, Ticket,
+    About, Action, AgentState, Effect, EffectOutcome, Event, Obstacle, Phase, Readiness, Signs, Start, Ticket,
 };
 use switchman::machine::attribution::stamp;
 use switchman::machine::policy::{Policy, RuntimeKind};
@@ -137,6 +137,8 @@ impl World {
         for agent in &self.agents {
             let mut state = agent.state.clone();
             agent.callers.identity(&std::mem::take(&mut state.turns), out)?;
+            // Nothing in this world is only text, so nothing asks for them.
+            state.signs = Signs::default();
             write!(out, "{:?}{:?}{:?}{:?}", state, agent.container, agent.question, agent.in_flight)?;
             write!(out, "{:?}{:?}{:?}{:?}", agent.intake, agent.late, agent.owed, agent.begun)?;
             write!(out, "{:?}{:?}{:?}{:?}", agent.held, agent.truths, agent.opened, agent.closed)?;

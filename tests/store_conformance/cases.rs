@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use switchman::domain::{
     AgentRecord, Cause, CauseBy, Change, CooldownSource, Deferred, FailureKind, FailureRecord, Fingerprint, Generation,
     IntentOutcome, IntentRecord, Issued, Model, NotifyEvent, OpenIntent, Origin, Outcome, ParkReason, Pause, Plan,
-    Reach, Report, ReportId, Rest, Stamp, Trouble, Trust, TurnsRecord, Wall, Window,
+    Reach, Report, ReportId, Rest, Sign, Stamp, Trouble, Trust, TurnsRecord, Wall, Window,
 };
 use switchman::ports::store::{HistoryQuery, Store, StoreError};
 
@@ -245,16 +245,24 @@ pub(crate) async fn deferred_failures_wait_until_they_are_judged(rig: &Rig) {
         ..full_failure("web", 1, "r-1")
     };
     let ambiguous = FailureRecord { outcome: Outcome::Ambiguous, kind: FailureKind::Auth, ..failure("web", 2) };
+    let text = FailureRecord {
+        outcome: Outcome::Uncorroborated,
+        generation: Some(Generation(2)),
+        reason: Some("text.limit: a limit".to_owned()),
+        ..failure("web", 4)
+    };
     store
         .commit(vec![
             Change::FailureRecorded(held.clone()),
             Change::FailureRecorded(ambiguous.clone()),
             Change::FailureRecorded(failure("web", 3)),
+            Change::FailureRecorded(text.clone()),
         ])
         .await
         .unwrap();
     let expected = |failure: &FailureRecord, stamp: Stamp| Deferred {
         failure: failure.id.clone(),
+        at: failure.at,
         report: Report {
             id: failure.report.clone().map(|(id, _)| id),
             kind: failure.kind,
@@ -264,7 +272,8 @@ pub(crate) async fn deferred_failures_wait_until_they_are_judged(rig: &Rig) {
             model: failure.model.clone(),
             window: failure.window,
             reset_at: failure.reset_at,
-            trust: Trust::Structured,
+            trust: if failure.outcome == Outcome::Uncorroborated { Trust::Text } else { Trust::Structured },
+            is_hearsay: false,
             observed_at: failure.observed_at,
             origin: Origin::Untold,
             read_to: None,
@@ -277,19 +286,35 @@ pub(crate) async fn deferred_failures_wait_until_they_are_judged(rig: &Rig) {
     };
     assert_eq!(
         record(&*store, "web").await.deferred,
-        [expected(&held, Stamp::Generation(Generation(2))), expected(&ambiguous, Stamp::Unsettled)]
+        [
+            expected(&held, Stamp::Generation(Generation(2))),
+            expected(&ambiguous, Stamp::Unsettled),
+            expected(&text, Stamp::Generation(Generation(2))),
+        ]
     );
     let judged = Change::FailureJudged {
         id: ambiguous.id.clone(),
         outcome: Outcome::Switching,
         generation: Some(Generation(2)),
+        agreed: None,
+        reason: None,
     };
-    let swept = Change::FailureJudged { id: failure_id("web", 99), outcome: Outcome::Stale, generation: None };
-    store.commit(vec![judged, swept]).await.unwrap();
+    let judge = |number, outcome, agreed, reason: &str| Change::FailureJudged {
+        id: failure_id("web", number),
+        outcome,
+        generation: None,
+        agreed,
+        reason: Some(reason.to_owned()),
+    };
+    let swept = judge(99, Outcome::Stale, None, "never was");
+    let borne_out = judge(4, Outcome::Exhausted, Some(Sign::Exit), "text.limit: a limit; corroborated");
+    store.commit(vec![judged, swept, borne_out]).await.unwrap();
     assert_eq!(record(&*store, "web").await.deferred, [expected(&held, Stamp::Generation(Generation(2)))]);
-    let page = store.failures(HistoryQuery { limit: 2, ..HistoryQuery::default() }).await.unwrap();
+    let page = store.failures(HistoryQuery { limit: 3, ..HistoryQuery::default() }).await.unwrap();
+    let reason = Some("text.limit: a limit; corroborated".to_owned());
+    assert_eq!(page.rows[0], FailureRecord { outcome: Outcome::Exhausted, generation: None, reason, ..text });
     assert_eq!(
-        page.rows[1],
+        page.rows[2],
         FailureRecord { outcome: Outcome::Switching, generation: Some(Generation(2)), ..ambiguous }
     );
 }

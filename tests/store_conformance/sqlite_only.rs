@@ -8,7 +8,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use switchman::domain::{
-    Attributes, Change, FailureRecord, IntentOutcome, Notification, ReportId, Turn, TurnEnd, TurnsRecord, Wall,
+    Attributes, Change, FailureRecord, IntentOutcome, Notification, Reading, ReportId, Teller, Turn, TurnEnd,
+    TurnsRecord, Wall, Window,
 };
 use switchman::drivers::sqlite::{OpenError, Options, SqliteStore};
 use switchman::ports::store::{HistoryQuery, Retention, Store as _, StoreError};
@@ -155,7 +156,7 @@ async fn a_newer_schema_and_a_foreign_database_are_refused_and_kept() {
     conn.close().unwrap();
     let before = std::fs::read(&path).unwrap();
     let refused = refusal(&path);
-    assert!(matches!(refused, OpenError::NewerSchema { found: 7, known: 4, .. }), "{refused}");
+    assert!(matches!(refused, OpenError::NewerSchema { found: 7, known: 5, .. }), "{refused}");
     assert!(std::fs::read(&path).unwrap() == before);
 
     let path = dir.path().join("other.db");
@@ -198,7 +199,7 @@ fn migrated(path: &Path, older: &str) -> SqliteStore {
     assert!(before.len() > 12, "{before:?}");
     assert_eq!(rows(&conn, &tables), before);
     let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
     store
 }
 
@@ -268,6 +269,22 @@ async fn a_database_of_schema_3_is_read() {
     let waiting = store.outgoing("ops", 10).await.unwrap();
     assert_eq!(waiting.len(), 2, "an id is told once, also one of before");
     assert_eq!(waiting[1].notification, about_nobody);
+}
+
+#[tokio::test]
+async fn a_database_of_schema_4_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("switchman.db");
+    let store = migrated(&path, include_str!("../fixtures/store_v4.sql"));
+    let read = store.load_pool(Wall(T0)).await.unwrap().readings;
+    // Nobody had been probed then.
+    let tellers: Vec<_> = read.iter().map(|reading| (reading.window, reading.told_by.clone())).collect();
+    assert_eq!(tellers, [(Window::FiveHour, Teller::Reporter), (Window::Weekly, Teller::Agent("web".into()))]);
+    let probed = Reading { told_by: Teller::Probe, at: Wall(T0 + 70), ..read[0].clone() };
+    store.commit(vec![Change::ReadingTaken(probed.clone())]).await.unwrap();
+    drop(store);
+    let store = open(&path).unwrap();
+    assert_eq!(store.load_pool(Wall(T0)).await.unwrap().readings, [probed, read[1].clone()]);
 }
 
 #[tokio::test]

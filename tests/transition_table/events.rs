@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use switchman::domain::{
-    CooldownKey, Disposition, FailureId, FailureKind, Generation, Origin, Reach, Report, RuntimeState, Stamp,
-    SubscriptionName, TurnClass, TurnId, Window,
+    CooldownKey, Disposition, FailureId, FailureKind, Generation, Origin, Reach, Report, Reporter, RuntimeState, Stamp,
+    SubscriptionName, Trust, TurnClass, TurnId, Window,
 };
 use switchman::machine::agent::testing::{Rig, START, background, given, life, patient, report, sighting, wish};
 use switchman::machine::agent::{About, Command, EffectOutcome, Event, Obstacle, Pick, Readiness, Ticket};
@@ -162,8 +162,35 @@ fn about_turns(rig: &Rig) -> Vec<(&'static str, Event)> {
         ("a cannot serve", shunned("a", Some(START.wall.plus(60 * MINUTE)))),
         ("a can serve", shunned("a", None)),
         ("b cannot serve", shunned("b", Some(START.wall.plus(60 * MINUTE)))),
+        ("text", reported(rig, text(report(FailureKind::RateLimit)))),
+        (
+            "text of generation 1",
+            reported(rig, Report { generation: Some(Generation(1)), ..text(report(FailureKind::RateLimit)) }),
+        ),
+        ("text about turn 1", reported(rig, text(of_turn(TurnId { agent: "worker".into(), number: 1 })))),
+        ("text that is repeated", reported(rig, Report { is_hearsay: true, ..text(report(FailureKind::RateLimit)) })),
+        (
+            "not understood, about turn 1",
+            reported(
+                rig,
+                Report { kind: FailureKind::Unknown, ..of_turn(TurnId { agent: "worker".into(), number: 1 }) },
+            ),
+        ),
+        ("ends by itself", Event::Ended { at: rig.now.wall, was_killed: false }),
+        ("is killed", Event::Ended { at: rig.now.wall, was_killed: true }),
+        ("another says the same of a", agreed("a", FailureKind::RateLimit)),
+        ("another says something else of a", agreed("a", FailureKind::Auth)),
+        ("another says the same of b", agreed("b", FailureKind::RateLimit)),
         ("report about turn 1", reported(rig, of_turn(TurnId { agent: "worker".into(), number: 1 }))),
     ]
+}
+
+fn text(report: Report) -> Report {
+    Report { trust: Trust::Text, reporter: Reporter::Agent, sender: "log".to_owned(), ..report }
+}
+
+fn agreed(subscription: &str, kind: FailureKind) -> Event {
+    Event::Agreed { subscription: subscription.into(), kind }
 }
 
 fn by_life(number: u32) -> Report {
@@ -217,10 +244,12 @@ pub(crate) fn event_kind(event: &Event) -> &'static str {
         },
         Event::Withdrawn { .. } => "withdrawn",
         Event::Shunned { .. } => "shunned",
+        Event::Ended { .. } => "ended",
+        Event::Agreed { .. } => "agreed",
     }
 }
 
-pub(crate) const EVENT_KINDS: [&str; 36] = [
+pub(crate) const EVENT_KINDS: [&str; 38] = [
     "began",
     "shadowed",
     "halted",
@@ -257,4 +286,6 @@ pub(crate) const EVENT_KINDS: [&str; 36] = [
     "close",
     "withdrawn",
     "shunned",
+    "ended",
+    "agreed",
 ];

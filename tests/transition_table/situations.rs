@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use switchman::domain::{
-    Apply, Delivered, Disposition, Facts, Fence, Fingerprint, ParkReason, Reload, RuntimeState, Sighting,
+    Apply, Delivered, Disposition, Facts, FailureKind, Fence, Fingerprint, Origin, ParkReason, Reload, Report,
+    Reporter, RuntimeState, Sighting, Trust,
 };
-use switchman::machine::agent::testing::{Rig, START, background, given, patient, policy, sighting, wish};
+use switchman::machine::agent::testing::{
+    Rig, START, background, given, life, patient, policy, report, sighting, wish,
+};
 use switchman::machine::agent::{About, AgentState, Command, EffectOutcome, Event, Phase, Pick, Step};
 use switchman::machine::policy::{Policy, RuntimeKind};
 
@@ -33,6 +36,19 @@ fn unassigned() -> Rig {
     let mut rig = Rig::new(policy());
     let _ = rig.send(Event::Began);
     let _ = rig.seen(Sighting { delivered: Delivered::Unrecognised, ..sighting(RuntimeState::Running, 1, "a") });
+    rig
+}
+
+/// Its log says that the limit is reached, in a line of text.
+fn claiming() -> Rig {
+    let mut rig = Rig::serving("a");
+    let _ = rig.report(Report {
+        trust: Trust::Text,
+        reporter: Reporter::Agent,
+        sender: "log".to_owned(),
+        origin: Origin::Life(life(1)),
+        ..report(FailureKind::RateLimit)
+    });
     rig
 }
 
@@ -237,9 +253,10 @@ fn emptying() -> Rig {
 
 pub(crate) type Begin = fn() -> Rig;
 
-pub(crate) const PHASES: [(&str, Begin); 29] = [
+pub(crate) const PHASES: [(&str, Begin); 30] = [
     ("serving", || Rig::serving("a")),
     ("serving, trouble, braked", braked),
+    ("serving, with a claim", claiming),
     ("serving, no assignment", unassigned),
     ("selecting after a failure", selecting),
     ("selecting for an operator", selecting_for_operator),

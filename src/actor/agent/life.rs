@@ -16,7 +16,7 @@ use crate::actor::effects::World;
 use crate::actor::intake::{Batch, FLUSH_AFTER, Hints};
 use crate::actor::outbox;
 use crate::actor::pool::PoolMsg;
-use crate::domain::{Change, Disposition, Due, FailureId, LogPosition, Moment};
+use crate::domain::{Change, Disposition, Due, FailureId, FailureRecord, LogPosition, Moment, Outcome};
 use crate::machine::agent::{Action, AgentState, Effect, Event, Phase, Pick, Reply, Ticket, Verdict, transition};
 use crate::machine::invariant;
 use crate::machine::policy::Policy;
@@ -183,6 +183,10 @@ impl Life {
         if let Some((subscription, until)) = hints.shunned {
             self.queue.push_back(Event::Shunned { subscription, until });
         }
+        // After the reports: what they say is to be there when something agrees with it.
+        self.queue.extend(hints.ended.into_iter().map(|(at, was_killed)| Event::Ended { at, was_killed }));
+        let agreed = hints.agreed.into_iter();
+        self.queue.extend(agreed.map(|(subscription, kind)| Event::Agreed { subscription, kind }));
         for asked in turns {
             self.queue.push_back(Event::Turn { ticket: asked.ticket, request: asked.request.clone() });
             self.callers.turn(asked);
@@ -469,5 +473,7 @@ fn is_about_the_pool(change: &Change) -> bool {
             | Change::Assigned { .. }
             | Change::IntentOpened(_)
             | Change::IntentClosed(_)
+            | Change::FailureJudged { .. }
+            | Change::FailureRecorded(FailureRecord { outcome: Outcome::Uncorroborated, .. })
     )
 }

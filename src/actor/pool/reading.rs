@@ -34,7 +34,7 @@ impl Pool {
         if !lifted.is_empty() || is_refused_no_more {
             self.parts.telemetry.emit(events::SubscriptionAvailable {
                 subscription: &reading.subscription,
-                agent: reading.told_by.as_ref(),
+                agent: reading.told_by.agent(),
                 reason: Some("the provider serves, as was read"),
             });
         }
@@ -68,7 +68,7 @@ impl Pool {
     fn tell_of(&self, reading: &Reading) {
         self.parts.telemetry.emit(events::SubscriptionReading {
             subscription: &reading.subscription,
-            agent: reading.told_by.as_ref(),
+            agent: reading.told_by.agent(),
             scope: reading.window,
             model: reading.model.as_ref(),
             utilisation: reading.utilisation,

@@ -26,11 +26,13 @@ use super::supervisor::{RootMsg, Supervised};
 use super::{FIRST_READ, Reconfigurer};
 use crate::actor::outbox;
 use crate::actor::pool::PoolMsg;
+use crate::actor::probes::Asking;
 use crate::actor::readers::Reader;
 use crate::actor::seat::Seat;
+use crate::actor::shapes::Shapes;
 use crate::actor::tasks::TaskName;
 use crate::actor::watchers;
-use crate::domain::{AgentName, SubscriptionName};
+use crate::domain::{AgentName, ProbePlan, SubscriptionName};
 use crate::machine::policy::{Policy, PoolSettings, RuntimeKind, SubscriptionPolicy};
 use crate::machine::pool::Configured;
 use crate::ports::Pending;
@@ -59,6 +61,8 @@ pub struct Reconfiguration {
     pub reread: Vec<SubscriptionName>,
     /// Whom to tell. One that was there before is the same `Arc`.
     pub notifiers: Vec<outbox::Target>,
+    /// Which providers are asked about which subscription.
+    pub probes: Vec<ProbePlan>,
     /// Restarts that may run at the same time.
     pub restarts_in_parallel: usize,
     /// The pause between two restarts that begin.
@@ -170,6 +174,7 @@ impl Supervised {
         self.parts.pool.settings.clone_from(&new.pool);
         self.parts.world.restarts.configure(new.restarts_in_parallel, new.splay);
         self.notify_these(new.notifiers);
+        self.probe_these(new.probes);
         let wanted: BTreeMap<AgentName, Arc<Policy>> = new.agents.into_iter().collect();
         let mut reconfigured = Reconfigured::default();
         let seats: BTreeMap<AgentName, Arc<Seat>> =
@@ -321,7 +326,8 @@ impl Supervised {
                 },
             };
             let is_written = read_to.is_some();
-            Reader { switchman, seat, source, read_to, is_written, asked_at, stop }.run().await;
+            let shapes = Shapes::default();
+            Reader { switchman, seat, source, read_to, is_written, asked_at, shapes, stop }.run().await;
         });
     }
 
@@ -343,5 +349,23 @@ impl Supervised {
         }
         self.parts.switchman.0.set_notifiers(notifiers.iter().map(|target| Arc::clone(&target.notifier)).collect());
         self.notified = notifiers;
+    }
+
+    /// Asks these providers from now on. A plan that is the same goes on as it was; every other one waits for its minute.
+    pub(super) fn probe_these(&mut self, plans: Vec<ProbePlan>) {
+        let Some(prober) = self.parts.probing.prober.clone() else { return };
+        let name = |plan: &ProbePlan| TaskName::Prober(plan.subscription.as_str().to_owned());
+        let before = std::mem::take(&mut self.probed);
+        for old in before.iter().filter(|old| !plans.contains(old)) {
+            self.parts.tasks.end(&name(old));
+        }
+        for plan in plans.iter().filter(|plan| !before.contains(plan)) {
+            let (switchman, credentials) = (self.parts.switchman.clone(), Arc::clone(&self.parts.credentials));
+            let (attempts, prober, plan) = (Arc::clone(&self.parts.attempts), Arc::clone(&prober), plan.clone());
+            self.parts
+                .tasks
+                .begin(name(&plan), |stop| Asking { switchman, prober, credentials, attempts, plan, stop }.run());
+        }
+        self.probed = plans;
     }
 }

@@ -18,10 +18,13 @@ use crate::actor::effects::World;
 use crate::actor::handle::Switchman;
 use crate::actor::outbox;
 use crate::actor::pool::{PoolActor, PoolHandle, PoolMsg, PoolParts};
+use crate::actor::probes::{Attempts, Probing};
 use crate::actor::seat::Seat;
 use crate::actor::tasks::Tasks;
 use crate::actor::watchers::{self, Intensity};
-use crate::domain::{AgentName, Change, LogPosition, Notification, NotifyEvent, ParkReason, Rest, SubscriptionName};
+use crate::domain::{
+    AgentName, Change, LogPosition, Notification, NotifyEvent, ParkReason, ProbePlan, Rest, SubscriptionName,
+};
 use crate::ports::credentials::CredentialSource;
 use crate::ports::logs::LogSource;
 use crate::telemetry::events;
@@ -49,6 +52,8 @@ pub(super) struct RootParts {
     /// How far logs were read, as of the start.
     pub(super) read_to: Option<BTreeMap<AgentName, LogPosition>>,
     pub(super) notifiers: Vec<outbox::Target>,
+    pub(super) probing: Probing,
+    pub(super) attempts: Arc<Attempts>,
     pub(super) tasks: Arc<Tasks>,
 }
 
@@ -61,6 +66,8 @@ pub(super) struct Supervised {
     pub(super) leaving: BTreeMap<AgentName, Leaver>,
     /// Whom notifications are handed to.
     pub(super) notified: Vec<outbox::Target>,
+    /// What providers are asked about.
+    pub(super) probed: Vec<ProbePlan>,
 }
 
 impl Actor for RootActor {
@@ -89,6 +96,7 @@ impl Actor for RootActor {
             intensity: Intensity::default(),
             leaving: BTreeMap::new(),
             notified: Vec::new(),
+            probed: Vec::new(),
         };
         for seat in supervised.parts.pool.seats.clone() {
             supervised.seat(&seat, &myself).await?;
@@ -98,6 +106,8 @@ impl Actor for RootActor {
         supervised.parts.read_to = None;
         let notifiers = std::mem::take(&mut supervised.parts.notifiers);
         supervised.notify_these(notifiers);
+        let plans = std::mem::take(&mut supervised.parts.probing.plans);
+        supervised.probe_these(plans);
         Ok(supervised)
     }
 

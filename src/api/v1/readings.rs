@@ -17,7 +17,7 @@ use crate::api::App;
 use crate::api::body::{self, Members};
 use crate::api::peer::Peer;
 use crate::api::problem::{Code, Refusal};
-use crate::domain::{Reading, SubscriptionName, Utilisation, Wall};
+use crate::domain::{Reading, SubscriptionName, Teller, Utilisation, Wall};
 
 const READING: Members = &[
     ("window", "one of five_hour, weekly, model, unknown"),
@@ -77,7 +77,7 @@ fn reading(subscription: SubscriptionName, asked: ReadingRequest, now: Wall) -> 
     let serves = serves.unwrap_or(true);
     // A clock that is a little ahead of ours must not make it count from later than now.
     let at = at.min(now);
-    Ok(Reading { subscription, window: window.0, model, utilisation, serves, reset_at, at, told_by: None })
+    Ok(Reading { subscription, window: window.0, model, utilisation, serves, reset_at, at, told_by: Teller::Reporter })
 }
 
 /// A value that has the right type and cannot be right.

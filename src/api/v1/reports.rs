@@ -22,6 +22,7 @@ use crate::domain::{
     AgentName, Answer, FailureKind, Generation, IntentId, IntentOutcome, IntentRecord, Model, Origin, Outcome, Report,
     ReportId, Reporter, Trust, TurnId, Wall, Window,
 };
+use crate::machine::policy::TextPolicy;
 
 /// The members of a report, which may stand inside another document, and those of that document.
 macro_rules! members_of_a_report {
@@ -97,6 +98,7 @@ pub(in crate::api) async fn report(
         | Outcome::Repeat
         | Outcome::Stale
         | Outcome::Ambiguous
+        | Outcome::Uncorroborated
         | Outcome::Waiting
         | Outcome::Recorded
         | Outcome::Ignored
@@ -151,6 +153,7 @@ impl App {
         let observed_at = document.observed_at.map(Wall::from);
         // Nobody can have seen it later than now, whatever the sender's clock says.
         let seen_at = observed_at.map_or(now, |at| at.min(now));
+        let exit_code = document.evidence.as_ref().and_then(|evidence| evidence.exit_code);
         let verdict = document
             .evidence
             .map(|evidence| {
@@ -183,7 +186,8 @@ impl App {
             model: document.model.map(model_of).transpose()?.or_else(|| found?.model.clone()),
             window: document.scope.map_or_else(|| found.map_or(Window::Unknown, |found| found.window), |scope| scope.0),
             reset_at: stated.or_else(|| found?.reset_at),
-            trust: Trust::Structured,
+            trust: trust(given, found, at_most, exit_code, status.policy.text),
+            is_hearsay: given.is_none() && found.is_some_and(|found| found.is_hearsay),
             observed_at,
             origin: Origin::Untold,
             read_to: None,
@@ -221,6 +225,21 @@ impl App {
         };
         answer.reason = end.reason.or(answer.reason.take());
     }
+}
+
+/// How far a report is believed. Whoever says of what kind a failure is says so in so many words. Somebody trusted who passes
+/// text on has seen the failure; an agent's own word of it counts once its process has ended, for a kill says something
+/// else. A turn that it names is the decision's business.
+fn trust(
+    given: Option<FailureKind>,
+    found: Option<&classify::Verdict>,
+    at_most: Reporter,
+    exit_code: Option<i32>,
+    text: TextPolicy,
+) -> Trust {
+    let is_text = given.is_none() && found.is_some_and(|found| found.trust == Trust::Text);
+    let has_second_sign = at_most == Reporter::Trusted || exit_code.is_some() && text != TextPolicy::Off;
+    if is_text && !has_second_sign { Trust::Text } else { Trust::Structured }
 }
 
 /// Why the failure is of its kind, in the classifier's words: it shows nothing of the evidence.
@@ -297,4 +316,38 @@ pub(super) fn model_of(model: String) -> Result<Model, Refusal> {
 fn invalid(member: &str) -> Refusal {
     let form = REPORT.iter().find(|(name, _)| *name == member).map_or("valid", |(_, form)| form);
     Refusal::member(member, format!("`{member}` must be {form}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_an_agents_own_is_text_unless_its_process_has_ended_and_everybody_else_has_seen_the_failure() {
+        let said = |trust| classify::Verdict {
+            kind: FailureKind::RateLimit,
+            window: Window::Unknown,
+            model: None,
+            reset_at: None,
+            trust,
+            is_hearsay: false,
+            rule: "text.limit".into(),
+            reason: "a limit".to_owned(),
+        };
+        let (text, record) = (said(Trust::Text), said(Trust::Structured));
+        let (own, main, limit) = (Reporter::Agent, Reporter::Trusted, Some(FailureKind::RateLimit));
+        let (with, off) = (TextPolicy::Corroborated, TextPolicy::Off);
+        for (given, found, at_most, exit_code, policy, expected) in [
+            (None, Some(&text), own, None, with, Trust::Text),
+            (None, Some(&text), own, Some(1), with, Trust::Structured),
+            (None, Some(&text), own, Some(1), off, Trust::Text),
+            (None, Some(&text), main, None, off, Trust::Structured),
+            (None, Some(&record), own, None, off, Trust::Structured),
+            (limit, Some(&text), own, None, off, Trust::Structured),
+            (limit, None, own, None, with, Trust::Structured),
+        ] {
+            let case = format!("{given:?} {found:?} {at_most} {exit_code:?} {policy}");
+            assert_eq!(trust(given, found, at_most, exit_code, policy), expected, "{case}");
+        }
+    }
 }

@@ -27,7 +27,7 @@ mod session;
 mod subscription;
 mod turn;
 
-pub use agent::{Agent, AgentList, Assignment, Budget, ContainerProblem, Pending, Runtime, Turns};
+pub use agent::{Agent, AgentList, Assignment, Budget, Claim, ContainerProblem, Pending, Runtime, Turns};
 pub use command::{CooldownRequest, PauseRequest, PinRequest, SwitchRequest};
 pub use explanation::{Candidate, Explanation, Gates};
 pub use history::{Failure, FailureList, Switch, SwitchCause, SwitchList};

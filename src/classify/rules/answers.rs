@@ -211,6 +211,7 @@ pub(super) fn rules() -> Vec<Rule> {
                         "rate_limit_reached",
                         "resource_exhausted",
                         "tokens",
+                        "terminalquotaerror",
                         "1308",
                         "1302",
                     ],
@@ -244,6 +245,7 @@ pub(super) fn rules() -> Vec<Rule> {
                     "unauthenticated",
                     "api_key_invalid",
                     "invalid_token",
+                    "fatalauthenticationerror",
                 ],
                 &[
                     "has been revoked",

@@ -134,6 +134,8 @@ fn sentences() -> Vec<Rule> {
             r"(?:invalid (?:api key|bearer token|authentication credentials|x-api-key)|not logged in|login (?:expired|required)|please run /login|run /login|session expired|your session has expired|authentication_error)\b(?:[ ·.,\-]*(?:please run .*|run .*|fix external api key.*|please .*|/login.*|to .*))?[.!]?",
         )
         .means(Kind::Auth, "the line says that the login is no longer valid"),
+        line("claude-code.extra_usage_required", r"extra usage is required for\b.*")
+            .means(Kind::Entitlement, "the line says that this needs credits, which the plan's own windows do not"),
         line("claude-code.no_access", r"your (?:account|plan|subscription) does not (?:have access to|include) claude.*")
             .means(Kind::Entitlement, "the line says that the plan does not include this"),
         line("claude-code.content_filter", r"output blocked by content filtering policy.*")

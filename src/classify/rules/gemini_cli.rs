@@ -23,7 +23,7 @@ pub(super) fn rules() -> Vec<Rule> {
         model(
             line(
                 "gemini-cli.quota",
-                r"you have (?:reached|exhausted|exceeded|used) your (?:daily |hourly |weekly |monthly |capacity |current )*(?:[\w.\-]+ )?(?:quota(?: limit)?|capacity|requests?|limit)(?: on| for| of)?.*",
+                r"you have (?:reached|exhausted|exceeded|used) your (?:daily |hourly |weekly |monthly |capacity |current )*(?:[\w.\-]+ )?(?:quota(?: limit)?|capacity|limit)\b.*",
             )
             .means(Kind::RateLimit, "the line says that the quota of a model is used up"),
         ),

@@ -8,8 +8,14 @@ const CLAUDE: &str = "https://github.com/anthropics/claude-code/issues/8620";
 const CODEX: &str = "https://github.com/openai/codex/issues/4068";
 const GLM: &str = "https://github.com/router-for-me/CLIProxyAPI/issues/5915";
 
-/// Up to five words that say which limit.
-const WHICH: &str = r"(?:[\w.'’+\-\[\]/]+ ){0,5}?";
+/// Up to five words that say which limit, where the sentence has begun already.
+const WHICH: &str = r"(?:[\w.'+\-\[\]/]+ ){0,5}?";
+
+/// The same where they begin it: only words that name a limit, or any line that ends in "limit reached" would do.
+const NAMED: &str = concat!(
+    r"(?:(?:(?:claude|anthropic|codex|chatgpt|openai|gemini|google|copilot|cursor|grok|kimi|glm|qwen|opencode)(?:'s)?(?: (?:ai|code|cli|pro|max|team))?",
+    r"|opus|sonnet|haiku|fable|rate|usage|session|hourly|daily|weekly|monthly|annual|[57]-(?:hour|day)|five[\- ]hour|5h|7d|seven-day|plan|account|subscription|organi[sz]ation(?:'s)?|org(?:'s)?|workspace|team|user|model|message|messages|request|requests|premium|free|free tier|tier|token|tokens|prompt|chat|all-models|key|oauth|current|total|overall|extra|individual|shared|[a-z]+-\d[\w.\-]*) ){0,5}?",
+);
 
 pub(super) fn rules() -> Vec<Rule> {
     let says = "the line says that a limit is reached";
@@ -20,7 +26,7 @@ pub(super) fn rules() -> Vec<Rule> {
             "limit.spending",
             &[],
             &format!(
-                r"(?:you(?:'ve| have)? |your |the )?{WHICH}(?:hit|reached|exceeded)? ?{WHICH}(?:spend(?:ing)?|budget|credit) (?:cap|limit|threshold){TAIL}"
+                r"(?:you(?:'ve| have)? (?:hit|reached|exceeded) (?:your |the )?{WHICH}|(?:your |the )?{NAMED})(?:spend(?:ing)?|budget|credit) (?:cap|limit|threshold)(?: (?:has been |is |was )?(?:reached|exceeded|hit))?(?: set .{{1,60}})?{TAIL}"
             ),
         )
         .means(FailureKind::Billing, "the line says that a spending limit is reached")
@@ -45,7 +51,7 @@ pub(super) fn rules() -> Vec<Rule> {
             "limit.reached",
             &[],
             &format!(
-                r"(?:the |your |a |you've |this )?{WHICH}(?:limit|quota|allowance)s? (?:has been |have been |is |was |for [\w.\- ]{{1,40}} )?(?:reached|exceeded|exhausted|hit|used up|depleted){TAIL}"
+                r"(?:the |your |this )?{NAMED}(?:limit|quota|allowance)s? (?:has been |have been |is |was |for [\w.\- ]{{1,40}} )?(?:reached|exceeded|exhausted|hit|used up|depleted)(?: (?:for|on|with) (?:the |this )?(?:opus|sonnet|haiku|model|gemini|gpt|claude|codex|o\d|\d+[ \-]?(?:hours?|days?|h|d)\b)[\w.\-]*(?: [\w.\-]+)?)?{TAIL}"
             ),
         ))
         .source(CLAUDE),

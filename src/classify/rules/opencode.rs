@@ -33,7 +33,7 @@ pub(super) fn rules() -> Vec<Rule> {
             r"token refresh failed\b.*(?:invalid_grant|invalid_client|unauthorized_client|refresh token (?:not found|expired|revoked|invalid)|\b401\b).*",
         )
         .means(Kind::Auth, "the line says that the login could not be refreshed"),
-        line("opencode.retry_error", SDK, r"too many requests\.?")
+        line("opencode.retry_error", SDK, r"ai_retryerror: failed after \d+ attempts?\. last error: too many requests\.?")
             .means(Kind::RateLimit, "the tool gave up because of a rate limit")
             .scope(Scope::Is(Window::Requests)),
         line("opencode.too_many", SDK, r".{0,80}too many requests, the rate limit is \d+ tokens per minute.*")

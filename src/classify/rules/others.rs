@@ -11,6 +11,14 @@ const WRAPPER: &str = "https://github.com/steipete/CodexBar/issues";
 pub(super) fn rules() -> Vec<Rule> {
     let line = |id, source: &str, pattern: &str| Rule::sentence(id, &[], pattern).source(source);
     vec![
+        line(
+            "other.foreign_service",
+            "https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api",
+            r".{0,120}(?:api rate limit exceeded|secondary rate limit|pull rate limit|toomanyrequests|abuse detection|npm err|\bgithub\b|docker ?hub|\bregistry\b|pypi|crates\.io|rubygems|maven|slack api|discord api|geocoding).*",
+        )
+        .means_nothing("the line is about another service"),
+        line("other.key_limit", "https://openrouter.ai/docs/api-reference/limits", &format!(r"(?:api )?key limit exceeded(?: \([\w ]+\))?{TAIL}"))
+            .means(Kind::Billing, "the line says that the key's credit is used up"),
         line("other.no_quota", COPILOT, &format!(r"you have no (?:remaining )?quota(?: left)?{TAIL}"))
             .means(Kind::Billing, "the line says that the account has no quota of its own"),
         line("other.token_usage", COPILOT, &format!(r"(?:sorry, )?you(?:'ve| have) exceeded your (?:\w+ )?token usage{TAIL}"))

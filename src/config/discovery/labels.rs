@@ -198,6 +198,8 @@ impl Reading<'_> {
             delivery,
             drain: shared.drain.unwrap_or(agent::DRAIN),
             stop_grace: shared.stop_grace.good(),
+            // No label says so: how far an agent is believed is the operator's business.
+            text: shared.text.unwrap_or(agent::TEXT),
             turns: shared.turns.resolved(),
             is_monitor_only,
         };

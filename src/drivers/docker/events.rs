@@ -54,7 +54,7 @@ const STREAM_FOR: Duration = Duration::from_secs(20);
 /// Events from so long before the connection are asked for, so that none falls between it and the ping.
 const OVERLAP: Duration = Duration::from_secs(2);
 
-const ACTIONS: [&str; 7] = ["create", "start", "die", "oom", "destroy", "rename", "health_status"];
+const ACTIONS: [&str; 8] = ["create", "start", "kill", "die", "oom", "destroy", "rename", "health_status"];
 
 type Events = Pin<Box<dyn Stream<Item = Result<EventMessage, Error>> + Send>>;
 
@@ -168,7 +168,8 @@ impl Follower {
             }
             match heard {
                 Heard::Event(event) => {
-                    let told = docker.agent_of(&event).map(|agent| self.news.of(agent, &event));
+                    let agent = docker.agent_of(&event).filter(|agent| !self.news.is_a_signal(agent, &event));
+                    let told = agent.map(|agent| self.news.of(agent, &event));
                     return match told {
                         Some(RuntimeEvent::Ended(ended)) if ended.exit_code == Some(KILLED) && !ended.was_oom => {
                             self.asked = Some(Asked { was_oom: docker.wanted_memory(&ended.id), ended });

@@ -89,16 +89,49 @@ impl DockerLogs {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the log of an agent's container holds by now, all of it or from a time on. The stream ends where the log does.
+    ///
+    /// # Errors
+    /// As opening one that is followed.
+    pub async fn recorded(&self, agent: &AgentName, from: Option<Wall>) -> Result<Box<dyn LogStream>, LogError> {
+        let opening = async {
+            let subject = self.subject(agent).await?;
+            let path = path(
+                &subject.id,
+                "follow=0",
+                &from.map(|from| since(from.0.saturating_mul(NS_PER_MS).max(0))).unwrap_or_default(),
+            );
+            self.stream(agent, &subject, &path, None).await
+        };
+        let opened = tokio::time::timeout(self.call_timeout, opening).await.map_err(|_| LogError::Timeout)?;
+        opened.map(|follow| Box::new(follow) as Box<dyn LogStream>)
+    }
+
     async fn follow(&self, agent: &AgentName, from: Option<&LogPosition>, whole: bool) -> Result<Follow, LogError> {
-        let name = self.lock().get(agent).cloned().ok_or_else(|| LogError::Missing(agent.clone()))?;
-        let subject = Subject::named(&self.host, agent, &name).await?;
+        let subject = self.subject(agent).await?;
         let from = from.filter(|position| position.container == subject.id);
         let mark = from.map(|position| LogMark { at_ns: position.at_ns, seen: position.seen });
-        let path = path(&subject.id, mark, whole);
+        let path = path(&subject.id, "follow=1", &part(mark, whole));
         // From the journal an engine gives out the last line as well when it is asked for none.
         let is_from_now = mark.is_none() && !whole && subject.log_driver == "journald";
         let after = if is_from_now { Some(LogMark { at_ns: now_ns(&*self.clock), seen: 0 }) } else { mark };
-        let answer = http::get(&self.host, &path).await?;
+        self.stream(agent, &subject, &path, after).await
+    }
+
+    async fn subject(&self, agent: &AgentName) -> Result<Subject, LogError> {
+        let name = self.lock().get(agent).cloned().ok_or_else(|| LogError::Missing(agent.clone()))?;
+        Subject::named(&self.host, agent, &name).await
+    }
+
+    /// The answer to this call, without the lines up to `after`.
+    async fn stream(
+        &self,
+        agent: &AgentName,
+        subject: &Subject,
+        path: &str,
+        after: Option<LogMark>,
+    ) -> Result<Follow, LogError> {
+        let answer = http::get(&self.host, path).await?;
         if answer.status != 200 {
             return Err(inspect::refusal(agent, answer, &subject.log_driver).await);
         }
@@ -127,16 +160,21 @@ fn now_ns(clock: &dyn Clock) -> i64 {
 }
 
 /// What to ask the engine for.
-fn path(id: &str, from: Option<LogMark>, whole: bool) -> String {
-    let since = match from {
-        Some(mark) => {
-            let since = mark.at_ns.saturating_sub(OVERLAP_NS).max(0);
-            format!("&since={}.{:09}", since / NS_PER_S, since % NS_PER_S)
-        }
+fn path(id: &str, how: &str, part: &str) -> String {
+    format!("/containers/{id}/logs?{how}&stdout=1&stderr=1&timestamps=1{part}")
+}
+
+/// Which part of a log that is followed.
+fn part(from: Option<LogMark>, whole: bool) -> String {
+    match from {
+        Some(mark) => since(mark.at_ns.saturating_sub(OVERLAP_NS).max(0)),
         None if whole => String::new(),
         None => "&tail=0".to_owned(),
-    };
-    format!("/containers/{id}/logs?follow=1&stdout=1&stderr=1&timestamps=1{since}")
+    }
+}
+
+fn since(at_ns: i64) -> String {
+    format!("&since={}.{:09}", at_ns / NS_PER_S, at_ns % NS_PER_S)
 }
 
 impl LogSource for DockerLogs {

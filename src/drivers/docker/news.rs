@@ -4,8 +4,9 @@
 //!
 //! | action | told as |
 //! |---|---|
-//! | `die` | `Ended`, with the exit code; out of memory if that was told of this container since its start |
+//! | `die` | `Ended`, with the exit code; out of memory, or told to end, if that was said of this container since its start |
 //! | `health_status: healthy`, `health_status: unhealthy` | `Health` |
+//! | `kill` | nothing, but the end after it is told as one that was asked for |
 //! | any other | `Changed` |
 //!
 //! After a new connection the last seconds are told again; an end or a verdict that was told already is then a change
@@ -31,6 +32,8 @@ const NANOSECONDS: i64 = 1_000_000;
 pub(super) struct News {
     /// The container in which something was ended for want of memory since its start.
     out_of_memory: BTreeMap<AgentName, String>,
+    /// The container that was sent a signal since its start which asks it to end.
+    told_to_end: BTreeMap<AgentName, String>,
     /// What its health check said last.
     health: BTreeMap<AgentName, bool>,
     /// The end that was told last: whose, and when by the engine's clock in nanoseconds.
@@ -48,12 +51,23 @@ impl News {
             }
             Some("start") => {
                 self.out_of_memory.remove(&agent);
+                self.told_to_end.remove(&agent);
             }
             Some("health_status: healthy") => return self.health(agent, true),
             Some("health_status: unhealthy") => return self.health(agent, false),
             _ => {}
         }
         RuntimeEvent::Changed(agent)
+    }
+
+    /// Whether it tells of a signal: nothing has changed by that, but an end after it is none that comes by itself.
+    pub(super) fn is_a_signal(&mut self, agent: &AgentName, event: &EventMessage) -> bool {
+        let is_signal = event.action.as_deref().map(str::trim) == Some("kill");
+        if is_signal && asks_to_end(event) {
+            let id = event.actor.as_ref().and_then(|actor| actor.id.clone()).unwrap_or_default();
+            self.told_to_end.insert(agent.clone(), id);
+        }
+        is_signal
     }
 
     fn health(&mut self, agent: AgentName, is_healthy: bool) -> RuntimeEvent {
@@ -65,6 +79,7 @@ impl News {
 
     fn end(&mut self, agent: AgentName, id: String, event: &EventMessage) -> RuntimeEvent {
         let was_oom = self.out_of_memory.remove(&agent).is_some_and(|other| other == id);
+        let was_told = self.told_to_end.remove(&agent).is_some_and(|other| other == id);
         if let Some(time) = event.time_nano {
             let this = (id.clone(), time);
             if self.told.get(&agent).is_some_and(|(told, at)| *told == id && *at >= time) {
@@ -76,8 +91,16 @@ impl News {
         let said = attributes.and_then(|attributes| EXIT_CODE.iter().find_map(|name| attributes.get(*name)));
         let exit_code = said.and_then(|text| text.trim().parse().ok());
         let at = event.time_nano.map(|ns| ns / NANOSECONDS).or(event.time.map(|s| s.saturating_mul(1_000))).map(Wall);
-        RuntimeEvent::Ended(Ended { agent, id, exit_code, was_oom, at })
+        RuntimeEvent::Ended(Ended { agent, id, exit_code, was_oom, was_told, at })
     }
+}
+
+/// Whether the signal of a `kill` asks the container to end: every one but those that tools take as a word about something
+/// else. A stop is one as well, and a program that heeds it may well end with code 0.
+fn asks_to_end(event: &EventMessage) -> bool {
+    let attributes = event.actor.as_ref().and_then(|actor| actor.attributes.as_ref());
+    let signal = attributes.and_then(|attributes| attributes.get("signal")).map(|signal| signal.trim());
+    !matches!(signal, Some("1" | "10" | "12" | "28" | "SIGHUP" | "SIGUSR1" | "SIGUSR2" | "SIGWINCH"))
 }
 
 #[cfg(test)]
@@ -98,7 +121,8 @@ mod tests {
     }
 
     fn ended(exit_code: Option<i32>, was_oom: bool, at_ms: i64) -> RuntimeEvent {
-        RuntimeEvent::Ended(Ended { agent: one(), id: "c1".to_owned(), exit_code, was_oom, at: Some(Wall(at_ms)) })
+        let (agent, id, at) = (one(), "c1".to_owned(), Some(Wall(at_ms)));
+        RuntimeEvent::Ended(Ended { agent, id, exit_code, was_oom, was_told: false, at })
     }
 
     #[test]
@@ -128,6 +152,28 @@ mod tests {
         news.of(one(), &event("oom", "c1", "", 0));
         news.of(one(), &event("start", "c1", "", 0));
         assert_eq!(news.of(one(), &die(4_000_000)), ended(Some(137), false, 4), "it was an earlier life");
+    }
+
+    #[test]
+    fn who_was_told_to_end_did_not_end_by_itself_whatever_its_code() {
+        let was_told = |news: &mut News, ns| match news.of(one(), &event("die", "c1", r#""exitCode":"0""#, ns)) {
+            RuntimeEvent::Ended(ended) => ended.was_told,
+            other => panic!("{other:?}"),
+        };
+        let mut news = News::default();
+        let kill = |signal: &str, id| event("kill", id, &format!(r#""signal":"{signal}""#), 0);
+        assert!(!was_told(&mut news, 1_000_000));
+        assert!(news.is_a_signal(&one(), &kill("15", "c1")));
+        assert!(!news.is_a_signal(&one(), &event("start", "c0", "", 0)));
+        assert!(was_told(&mut news, 2_000_000));
+        assert!(!was_told(&mut news, 3_000_000), "it was about the life before");
+        for harmless in [kill("1", "c1"), kill("SIGHUP", "c1"), kill("15", "c0")] {
+            assert!(news.is_a_signal(&one(), &harmless));
+        }
+        assert!(!was_told(&mut news, 4_000_000), "one signal was no end, the other for another container");
+        assert!(news.is_a_signal(&one(), &kill("15", "c1")));
+        news.of(one(), &event("start", "c1", "", 0));
+        assert!(!was_told(&mut news, 5_000_000));
     }
 
     #[test]

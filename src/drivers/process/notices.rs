@@ -51,8 +51,14 @@ mod tests {
     #[tokio::test]
     async fn an_end_outlasts_the_changes_around_it() {
         let (notices, one) = (Notices::default(), AgentName::new("one"));
-        let ended =
-            |id: &str| Ended { agent: one.clone(), id: id.to_owned(), exit_code: Some(3), was_oom: false, at: None };
+        let ended = |id: &str| Ended {
+            agent: one.clone(),
+            id: id.to_owned(),
+            exit_code: Some(3),
+            was_oom: false,
+            was_told: false,
+            at: None,
+        };
         notices.post(&one);
         notices.post_end(ended("1"));
         notices.post_end(ended("2"));

@@ -161,16 +161,26 @@ fn budget(conn: &Connection, agent: &AgentName) -> Result<Vec<Wall>, StoreError>
     Ok(started)
 }
 
+/// What waits for a judgement. A line of text waits for two minutes at most, so it is looked for among the newest alone:
+/// there is no index for it.
 fn deferred(conn: &Connection, agent: &AgentName) -> Result<Vec<Deferred>, StoreError> {
     conn.prepare_cached(
-        "SELECT * FROM failures WHERE agent = ?1 AND outcome IN ('held', 'ambiguous') ORDER BY number LIMIT ?2",
+        "SELECT * FROM (
+             SELECT * FROM failures WHERE agent = ?1 AND outcome IN ('held', 'ambiguous')
+             UNION ALL
+             SELECT * FROM (SELECT * FROM failures WHERE agent = ?1 ORDER BY number DESC LIMIT ?3)
+                 WHERE outcome = 'uncorroborated'
+         ) ORDER BY number LIMIT ?2",
     )?
-    .query_and_then(params![agent.as_str(), limit(AgentRecord::DEFERRED_MAX)], |row| {
+    .query_and_then(params![agent.as_str(), limit(AgentRecord::DEFERRED_MAX), NEWEST], |row| {
         let cells = Cells::new("failures", row);
         Ok(read::failure_of(&cells)?.deferred())
     })?
     .collect()
 }
+
+/// So many failures are the newest ones.
+const NEWEST: i64 = 1024;
 
 /// How far each agent's log has been read.
 pub(super) fn log_positions(conn: &Connection) -> Result<Vec<(AgentName, LogPosition)>, StoreError> {

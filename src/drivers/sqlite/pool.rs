@@ -9,7 +9,9 @@ use rusqlite::{Connection, params};
 use super::columns::{Cells, wall};
 use super::load::limit;
 use super::write::run;
-use crate::domain::{Cooldown, CooldownKey, Fingerprint, Halt, Reach, Reading, SubscriptionName, Utilisation, Wall};
+use crate::domain::{
+    Cooldown, CooldownKey, Fingerprint, Halt, Reach, Reading, SubscriptionName, Teller, Utilisation, Wall,
+};
 use crate::ports::store::{PoolRecord, StoreError};
 
 /// Moves that began earlier than this before now are of no interest: no budget is longer.
@@ -95,7 +97,11 @@ fn readings(conn: &Connection) -> Result<Vec<Reading>, StoreError> {
                 serves: cells.get("serves")?,
                 reset_at: cells.opt_wall("reset_at")?,
                 at: cells.wall("at")?,
-                told_by: named("agent")?.map(Into::into),
+                told_by: match (named("agent")?, cells.get("probed")?) {
+                    (Some(agent), _) => Teller::Agent(agent.into()),
+                    (None, true) => Teller::Probe,
+                    (None, false) => Teller::Reporter,
+                },
             })
         })?
         .collect()
@@ -134,20 +140,22 @@ fn moves(conn: &Connection, now: Wall) -> Result<Vec<(SubscriptionName, Wall)>, 
 pub(super) fn take_reading(conn: &Connection, reading: &Reading) -> Result<(), StoreError> {
     run(
         conn,
-        "INSERT INTO readings (subscription, scope, model, agent, utilisation, serves, reset_at, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        "INSERT INTO readings (subscription, scope, model, agent, utilisation, serves, reset_at, at, probed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT DO UPDATE SET
-             utilisation = excluded.utilisation, serves = excluded.serves, reset_at = excluded.reset_at, at = excluded.at
+             utilisation = excluded.utilisation, serves = excluded.serves, reset_at = excluded.reset_at, at = excluded.at,
+             probed = excluded.probed
          WHERE excluded.at >= readings.at",
         params![
             reading.subscription.as_str(),
             reading.window.as_str(),
             reading.model.as_ref().map_or("", |model| model.as_str()),
-            reading.told_by.as_ref().map_or("", |agent| agent.as_str()),
+            reading.told_by.agent().map_or("", |agent| agent.as_str()),
             reading.utilisation.map(|used| used.0),
             reading.serves,
             wall(reading.reset_at),
             reading.at.0,
+            reading.told_by == Teller::Probe,
         ],
     )?;
     Ok(())

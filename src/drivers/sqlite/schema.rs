@@ -11,7 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i64 = 0x5357_4d4e;
 
 /// The newest version.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// Tables whose size depends on how many agents and subscriptions there are, not on how long they run.
 pub(super) const SMALL_TABLES: &[&str] = &[
@@ -29,7 +29,7 @@ pub(super) const SMALL_TABLES: &[&str] = &[
     "halts",
 ];
 
-const STEPS: [&str; 4] = [V1, V2, V3, V4];
+const STEPS: [&str; 5] = [V1, V2, V3, V4, V5];
 
 /// Brings the schema up to [`VERSION`].
 pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
@@ -43,6 +43,11 @@ pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
         transaction.commit()?;
     }
 }
+
+/// Which of the trusted readings the provider gave to a probe.
+const V5: &str = "
+ALTER TABLE readings ADD COLUMN probed INTEGER NOT NULL DEFAULT 0;  -- 0 or 1
+";
 
 /// Notifications about no single agent, what a target remembers of what it told, what was read of windows, and halts.
 ///

@@ -143,10 +143,11 @@ fn apply(conn: &Connection, change: &Change) -> Result<(), StoreError> {
         )
         .map(drop)
         .map_err(Into::into),
-        Change::FailureJudged { id, outcome, generation: held_against } => run(
+        Change::FailureJudged { id, outcome, generation: held_against, reason, agreed: _ } => run(
             conn,
-            "UPDATE failures SET outcome = ?3, generation = ?4 WHERE agent = ?1 AND number = ?2",
-            params![id.agent.as_str(), number(id.number), outcome.as_str(), held_against.map(generation)],
+            "UPDATE failures SET outcome = ?3, generation = ?4, reason = coalesce(?5, reason)
+             WHERE agent = ?1 AND number = ?2",
+            params![id.agent.as_str(), number(id.number), outcome.as_str(), held_against.map(generation), reason],
         )
         .map(drop)
         .map_err(Into::into),

@@ -3,7 +3,10 @@
 use super::deciding::Deciding;
 use super::event::{Command, EffectOutcome, Event, IgnoreReason, Pick, Refusal, Reply};
 use super::phase::{Phase, Ticket};
-use super::{applying, draining, exhausted, parked, reconfigured, reporting, selecting, serving, turning, voluntary};
+use super::{
+    applying, corroborating, draining, exhausted, parked, reconfigured, reporting, selecting, serving, turning,
+    voluntary,
+};
 use crate::domain::{Cause, CauseBy, Change, Due, NotifyEvent, Pause, SubscriptionName, Wall};
 use crate::machine::pool::Wanted;
 use crate::machine::timer::Timer;
@@ -60,6 +63,8 @@ fn decide(d: &mut Deciding<'_>, event: Event) {
                 d.ignore(IgnoreReason::NothingNew);
             }
         }
+        Event::Ended { at, was_killed } => corroborating::ended(d, at, was_killed),
+        Event::Agreed { subscription, kind } => corroborating::agreed(d, &subscription, kind),
         Event::Picked { selection, pick } => {
             if selection == d.state.selection {
                 inner(d, Inner::Picked(pick));
@@ -110,6 +115,7 @@ fn tick(d: &mut Deciding<'_>) {
         match timer {
             Timer::Pause => resume(d),
             Timer::Settle => reporting::judge_ambiguous(d),
+            Timer::Claims => corroborating::expire(d),
             Timer::Turns => turning::expire(d),
             Timer::Better => voluntary::consider(d),
             Timer::Retry | Timer::Drain | Timer::Brake | Timer::Wake => inner(d, Inner::Timer(timer)),

@@ -90,7 +90,9 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         Inner::Picked(_)
         | Inner::PoolChanged
         | Inner::Reconsider
-        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle | Timer::Turns | Timer::Better) => {
+        | Inner::Timer(
+            Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle | Timer::Turns | Timer::Claims | Timer::Better,
+        ) => {
             d.ignore(IgnoreReason::NotNow);
         }
     }

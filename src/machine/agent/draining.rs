@@ -66,7 +66,9 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         Inner::Picked(_)
         | Inner::PoolChanged
         | Inner::Reconsider
-        | Inner::Timer(Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle | Timer::Turns | Timer::Better)
+        | Inner::Timer(
+            Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle | Timer::Turns | Timer::Claims | Timer::Better,
+        )
         | Inner::Outcome(
             EffectOutcome::Seen(_)
             | EffectOutcome::Delivered(_)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::deciding::Deciding;
 use super::phase::{Applying, Phase, Step};
-use super::{anywhere, fencing, reporting, selecting, serving, telling, turning};
+use super::{anywhere, corroborating, fencing, reporting, selecting, serving, telling, turning};
 use crate::domain::{
     Assignment, CauseBy, Change, Fingerprint, Instance, Intent, IntentEnd, IntentMarks, IntentOutcome, IntentRecord,
     NotifyEvent, ParkReason, Plan, Rest,
@@ -145,6 +145,11 @@ pub(super) fn complete(d: &mut Deciding<'_>, outcome: IntentOutcome, reason: Opt
     }
     d.save();
     d.state.is_up = true;
+    let was_restarted = d.state.last.as_ref().and_then(|last| last.end.as_ref()).is_some_and(|end| end.restarts > 0);
+    if was_restarted && !is_new {
+        // The life was ended by us: what it wrote cannot be borne out by the end of the next one.
+        corroborating::ended(d, marks.applied_at.unwrap_or(now), true);
+    }
     if intent.plan != Plan::Fence {
         d.state.apply_failures = 0;
         d.state.exclusions.remove(&intent.to);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::phase::Ticket;
 use super::state::AgentState;
 use crate::domain::{
-    Answer, Change, Disposition, FailureId, Fingerprint, Generation, Instance, IntentId, LogPosition, Reload, Report,
-    Sighting, Stamp, SubscriptionName, Wall,
+    Answer, Change, Disposition, FailureId, FailureKind, Fingerprint, Generation, Instance, IntentId, LogPosition,
+    Reload, Report, Sighting, Stamp, SubscriptionName, Wall,
 };
 use crate::machine::pool::AgentView;
 pub use crate::machine::pool::Pick;
@@ -64,6 +64,20 @@ pub enum Event {
         subscription: SubscriptionName,
         /// Until when.
         until: Option<Wall>,
+    },
+    /// A life of the agent has ended that nobody ended for a switch.
+    Ended {
+        /// When.
+        at: Wall,
+        /// It was killed, or told to stop: that says nothing about its subscription (C3).
+        was_killed: bool,
+    },
+    /// Another agent says the same of a subscription as this one.
+    Agreed {
+        /// Of which subscription.
+        subscription: SubscriptionName,
+        /// What it says.
+        kind: FailureKind,
     },
     /// The pool has answered.
     Picked {

@@ -44,7 +44,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             | EffectOutcome::Reloaded(_)
             | EffectOutcome::Ready(_),
         )
-        | Inner::Timer(Timer::Drain | Timer::Turns | Timer::Better) => d.ignore(IgnoreReason::NotNow),
+        | Inner::Timer(Timer::Drain | Timer::Turns | Timer::Claims | Timer::Better) => d.ignore(IgnoreReason::NotNow),
     }
 }
 

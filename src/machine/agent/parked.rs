@@ -30,7 +30,14 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
         Inner::Outcome(EffectOutcome::Seen(seen)) => serving::see(d, seen),
         Inner::PoolChanged
         | Inner::Timer(
-            Timer::Wake | Timer::Brake | Timer::Pause | Timer::Settle | Timer::Drain | Timer::Turns | Timer::Better,
+            Timer::Wake
+            | Timer::Brake
+            | Timer::Pause
+            | Timer::Settle
+            | Timer::Drain
+            | Timer::Turns
+            | Timer::Claims
+            | Timer::Better,
         )
         | Inner::Reconsider
         | Inner::Outcome(

@@ -14,13 +14,14 @@ use super::anywhere::{Inner, inner};
 use super::deciding::Deciding;
 use super::event::IgnoreReason;
 use super::phase::Phase;
-use super::{draining, ending, selecting, serving};
+use super::{corroborating, draining, ending, selecting, serving};
 use crate::domain::{Cause, CauseBy, Plan, RuntimeState, Sighting, SubscriptionName};
 use crate::machine::pool::Wanted;
 
 /// The policy is another one than at the last event.
 pub(super) fn handle(d: &mut Deciding<'_>) {
     drop_pin(d);
+    corroborating::reconfigured(d);
     let to = d.state.phase.intent().map(|intent| &intent.to);
     d.state.is_misplaced = d.state.subscription().into_iter().chain(to).any(|on| !is_allowed(d, on));
     match d.state.phase {

@@ -1,4 +1,4 @@
-//! Failure reports: recorded always, answered always, acted on only if they are about the present.
+//! Failure reports: recorded always, answered always, acted on only if they are about the present and believed.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use super::anywhere::{Inner, inner};
 use super::deciding::Deciding;
 use super::event::{IgnoreReason, Reply};
 use super::phase::{Phase, Ticket, Waiting};
-use super::turning;
+use super::{corroborating, turning};
 use crate::domain::{
     AgentRecord, Answer, AnswerSwitch, Change, Cooldown, Deferred, FailureId, FailureKind, FailureRecord, Generation,
-    IntentOutcome, Notification, NotifyEvent, Outcome, ParkReason, Report, Stamp, SubscriptionName, Trouble, Wall,
+    IntentOutcome, Notification, NotifyEvent, Outcome, ParkReason, Report, Sign, Stamp, SubscriptionName, Trouble,
+    Wall,
 };
 use crate::machine::attribution::{Attribution, judge};
 use crate::machine::cooldown;
@@ -41,6 +42,10 @@ pub(super) enum Waited {
         failure: FailureId,
         /// The generation it is held against.
         generation: Option<Generation>,
+        /// What agreed with it, if it was a line of text.
+        agreed: Option<Sign>,
+        /// What its record says from now on, if that is something else.
+        reason: Option<String>,
     },
 }
 
@@ -77,10 +82,22 @@ pub(super) fn handle(d: &mut Deciding<'_>, ticket: Ticket, report: Report, diges
         turning::has_failed(d, turn);
     }
     if !report.kind.moves() {
-        return settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Ignored));
+        settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Ignored));
+        return corroborating::heard(d, &report);
     }
+    if let Some(why) = corroborating::silences(d, &report) {
+        let mut silent = waiting;
+        silent.record.reason = Some(why);
+        return settle(d, Waited::Reporter(silent), Finding::of(Outcome::Ignored));
+    }
+    let is_claim = !corroborating::is_believed(d, &report);
     match attribution {
         Attribution::Stale { .. } => settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Stale)),
+        Attribution::Held | Attribution::Ambiguous | Attribution::Current if is_claim => {
+            corroborating::claim(d, waiting, report, &attribution);
+        }
+        // Nobody is moved by it, whatever becomes of the question that is with the pool.
+        Attribution::Repeat if is_claim => settle(d, Waited::Reporter(waiting), Finding::of(Outcome::Repeat)),
         Attribution::Held => defer(d, waiting, report, Outcome::Held),
         Attribution::Ambiguous => defer(d, waiting, report, Outcome::Ambiguous),
         Attribution::Repeat if matches!(d.state.phase, Phase::Selecting(_)) => {
@@ -91,6 +108,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, ticket: Ticket, report: Report, diges
         Attribution::Current => {
             let failing = blame(d, &report, id, subscription, Waited::Reporter(waiting));
             inner(d, Inner::Failing(Box::new(failing)));
+            corroborating::was_said(d, report.kind);
         }
     }
 }
@@ -98,6 +116,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, ticket: Ticket, report: Report, diges
 /// Judges the reports that were held until the switch ended.
 pub(super) fn judge_held(d: &mut Deciding<'_>) {
     judge_deferred(d, Outcome::Held);
+    corroborating::drop_past(d);
 }
 
 /// Judges the reports that named nothing and came soon after a switch: now they are the present's (A5).
@@ -120,11 +139,22 @@ pub(super) fn judge_ambiguous(d: &mut Deciding<'_>) {
 
 /// A switch has completed: what was ambiguous before it is about the past, whichever part of it.
 pub(super) fn drop_ambiguous(d: &mut Deciding<'_>) {
+    let is_past = |deferred: &Deferred| match deferred.outcome {
+        Outcome::Uncorroborated => deferred.stamp == Stamp::Unsettled,
+        outcome => outcome == Outcome::Ambiguous,
+    };
     let (past, rest): (Vec<Deferred>, Vec<Deferred>) =
-        std::mem::take(&mut d.state.deferred).into_iter().partition(|deferred| deferred.outcome == Outcome::Ambiguous);
+        std::mem::take(&mut d.state.deferred).into_iter().partition(is_past);
     d.state.deferred = rest;
     for deferred in past {
-        d.change(Change::FailureJudged { id: deferred.failure, outcome: Outcome::Stale, generation: None });
+        settle(d, Waited::record(deferred.failure, None), Finding::of(Outcome::Stale));
+    }
+}
+
+impl Waited {
+    /// Nobody waits for what comes of this record.
+    pub(super) fn record(failure: FailureId, generation: Option<Generation>) -> Self {
+        Self::Record { failure, generation, agreed: None, reason: None }
     }
 }
 
@@ -135,20 +165,28 @@ fn judge_deferred(d: &mut Deciding<'_>, which: Outcome) {
     for deferred in due {
         let attribution = judge(&deferred.stamp, &d.state);
         let (subscription, generation) = whose(d, &attribution, &deferred.report);
-        let waiting = Waited::Record { failure: deferred.failure.clone(), generation };
+        let waiting = Waited::record(deferred.failure.clone(), generation);
         match attribution {
-            Attribution::Current => {
-                let failing = blame(d, &deferred.report, deferred.failure.clone(), subscription, waiting);
-                inner(d, Inner::Failing(Box::new(failing)));
-            }
+            Attribution::Current => fail_now(d, &deferred, subscription, waiting),
             Attribution::Held | Attribution::Repeat => settle(d, waiting, Finding::of(Outcome::Repeat)),
             Attribution::Stale { .. } | Attribution::Ambiguous => settle(d, waiting, Finding::of(Outcome::Stale)),
         }
     }
 }
 
+/// Acts on a deferred report as on one that has just come in about the present.
+pub(super) fn fail_now(
+    d: &mut Deciding<'_>,
+    deferred: &Deferred,
+    subscription: Option<SubscriptionName>,
+    waiting: Waited,
+) {
+    let failing = blame(d, &deferred.report, deferred.failure.clone(), subscription, waiting);
+    inner(d, Inner::Failing(Box::new(failing)));
+}
+
 /// The subscription and generation that a report is booked on: never another one than it ran on (A3).
-fn whose(
+pub(super) fn whose(
     d: &Deciding<'_>,
     attribution: &Attribution,
     report: &Report,
@@ -252,17 +290,23 @@ fn is_echo(d: &Deciding<'_>, cooldown: &Cooldown, known: Option<&Trouble>) -> bo
 
 /// Keeps a report until it can be judged; beyond the bound the oldest one is answered for good.
 fn defer(d: &mut Deciding<'_>, waiting: Box<Waiting>, report: Report, outcome: Outcome) {
-    if d.state.deferred.len() >= AgentRecord::DEFERRED_MAX {
-        let oldest = d.state.deferred.remove(0);
-        d.change(Change::FailureJudged { id: oldest.failure, outcome: Outcome::Stale, generation: None });
-    }
-    let deferred = Deferred { failure: waiting.record.id.clone(), report, stamp: waiting.stamp.clone(), outcome };
-    d.state.deferred.push(deferred);
+    make_room(d);
+    let (failure, at, stamp) = (waiting.record.id.clone(), d.wall(), waiting.stamp.clone());
+    d.state.deferred.push(Deferred { failure, at, report, stamp, outcome });
     // It may have been handled so late that `settle` is over: then it is judged next.
     if outcome == Outcome::Ambiguous && d.state.timers.get(Timer::Settle).is_none() {
         d.state.timers.set(Timer::Settle, d.now.due_after(Duration::ZERO));
     }
     settle(d, Waited::Reporter(waiting), Finding::of(outcome));
+}
+
+/// Before one more is kept, the oldest one goes if there are too many: a line of text first.
+pub(super) fn make_room(d: &mut Deciding<'_>) {
+    if d.state.deferred.len() >= AgentRecord::DEFERRED_MAX {
+        let oldest = d.state.deferred.iter().position(|one| one.outcome == Outcome::Uncorroborated).unwrap_or(0);
+        let oldest = d.state.deferred.remove(oldest);
+        settle(d, Waited::record(oldest.failure, None), Finding::of(Outcome::Stale));
+    }
 }
 
 /// What a report came to, with what the reporter needs to know.
@@ -298,8 +342,9 @@ impl Finding {
 pub(super) fn settle(d: &mut Deciding<'_>, waited: Waited, verdict: Finding) {
     let waiting = match waited {
         Waited::Reporter(waiting) => waiting,
-        Waited::Record { failure, generation } => {
-            return d.change(Change::FailureJudged { id: failure, outcome: verdict.outcome, generation });
+        Waited::Record { failure: id, generation, agreed, reason } => {
+            let outcome = verdict.outcome;
+            return d.change(Change::FailureJudged { id, outcome, generation, agreed, reason });
         }
     };
     let mut record = waiting.record;

@@ -9,6 +9,7 @@ use super::phase::{Draining, Phase, Selecting, Ticket};
 use super::reporting::{self, Finding, Waited};
 use super::serving::{self, Gate};
 use super::{draining, ending, parked};
+use crate::domain::duration::spread;
 use crate::domain::{
     AgentRecord, Assignment, Cause, CauseBy, Change, CooldownKey, Due, FailureKind, Generation, Intent, Issued,
     NotifyEvent, Outcome, ParkReason, Plan, Rest, SubscriptionName, TurnId, Wall,
@@ -347,12 +348,7 @@ fn inner_again(d: &mut Deciding<'_>, waiting: super::phase::Waiting) {
 
 /// Spreads wake-ups: up to the configured jitter, always the same for the same agent and number.
 fn jitter(d: &Deciding<'_>) -> Duration {
-    // FNV-1a: cheap, stable between versions, and good enough to spread names.
-    let seed = d.state.name.as_str().bytes().chain(d.state.intents.to_le_bytes());
-    let hash =
-        seed.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let most = u64::try_from(d.policy.jitter.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(if most == 0 { 0 } else { (hash >> 16) % (most + 1) })
+    spread(d.state.name.as_str(), d.state.intents, d.policy.jitter)
 }
 
 /// Whether a trouble may move an exhausted agent now; the gate's timers are armed if not.

@@ -7,7 +7,7 @@ use super::deciding::Deciding;
 use super::event::{Action, EffectOutcome, IgnoreReason, Obstacle, Refusal};
 use super::phase::Phase;
 use super::reporting::{self, Failing, Finding};
-use super::{reconfigured, selecting, telling, turning};
+use super::{corroborating, reconfigured, selecting, telling, turning};
 pub(super) use crate::domain::duration::backoff;
 use crate::domain::{
     Assignment, Cause, CauseBy, Change, Delivered, Due, Facts, FailureKind, Fingerprint, Generation, IntentId, Issued,
@@ -58,7 +58,7 @@ pub(super) fn handle(d: &mut Deciding<'_>, event: Inner) {
             | EffectOutcome::Reloaded(_)
             | EffectOutcome::Ready(_),
         )
-        | Inner::Timer(Timer::Drain | Timer::Turns | Timer::Better) => d.ignore(IgnoreReason::NotNow),
+        | Inner::Timer(Timer::Drain | Timer::Turns | Timer::Claims | Timer::Better) => d.ignore(IgnoreReason::NotNow),
         // Whatever was put off: first see how the agent is, then decide.
         Inner::Timer(Timer::Retry) => {
             d.state.is_halted = false;
@@ -383,6 +383,7 @@ fn assign_as_found(d: &mut Deciding<'_>, subscription: SubscriptionName, credent
     d.state.credential = credential;
     d.change(Change::Assigned { agent: d.state.name.clone(), assignment, replaces });
     d.save();
+    corroborating::drop_past(d);
 }
 
 /// A message for people about the agent as it is now; the id is the agent's and the event's own.

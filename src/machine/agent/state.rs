@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::corroborating;
 use super::phase::{Applying, Delivered, Draining, Phase, RanOn, Step};
+use super::signs::Signs;
 use crate::domain::{
     AgentName, AgentRecord, Assignment, Attributes, CooldownKey, Deferred, Due, FailureId, Fingerprint, Generation,
-    Instance, IntentId, IntentMarks, IntentRecord, Issued, Moment, Pause, Sighting, SubscriptionName, Trouble, Wall,
+    Instance, IntentId, IntentMarks, IntentRecord, Issued, Moment, Outcome, Pause, Sighting, SubscriptionName, Trouble,
+    Wall,
 };
 use crate::machine::policy::{Policy, RuntimeKind};
 use crate::machine::timer::{Timer, TimerTable};
@@ -82,6 +85,8 @@ pub struct AgentState {
     pub is_halted: bool,
     /// Running turns have until then, of a switch that lost its target and is made again.
     pub drain_until: Option<Due>,
+    /// What happened to it lately that may agree with a line of text which is read late.
+    pub signs: Signs,
 }
 
 impl AgentState {
@@ -123,6 +128,7 @@ impl AgentState {
             is_sighting_old: false,
             is_halted: false,
             drain_until: None,
+            signs: Signs::default(),
         }
     }
 
@@ -151,6 +157,7 @@ impl AgentState {
             turns: Ledger::restore(turns, policy.turns.lease, now),
             ..Self::new(name)
         };
+        corroborating::restore(&mut state, now);
         state.phase = match open {
             None => attributes.rest.into(),
             Some(open) => match (open.delivered, open.intent.started_at.plus(policy.drain)) {
@@ -210,6 +217,11 @@ impl AgentState {
             credential: self.credential.clone(),
             replaced: self.replaced.clone(),
         }
+    }
+
+    /// The lines of text that nothing agrees with yet, oldest first.
+    pub fn claims(&self) -> impl Iterator<Item = &Deferred> {
+        self.deferred.iter().filter(|deferred| deferred.outcome == Outcome::Uncorroborated)
     }
 
     /// The current subscription.

@@ -71,6 +71,7 @@ pub fn report(kind: FailureKind) -> Report {
         window: Window::Unknown,
         reset_at: None,
         trust: Trust::Structured,
+        is_hearsay: false,
         observed_at: None,
         origin: Origin::Untold,
         read_to: None,

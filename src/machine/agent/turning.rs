@@ -11,7 +11,7 @@ use super::admission::{self, Admission};
 use super::deciding::Deciding;
 use super::event::{IgnoreReason, Reply};
 use super::phase::{Phase, Ticket};
-use super::{draining, fencing};
+use super::{corroborating, draining, fencing};
 use crate::domain::{
     Cancel, Change, Instance, IntentId, Lost, NotifyEvent, RuntimeState, SessionName, SessionRecord, Sighting, Turn,
     TurnEnd, TurnEnded, TurnId, TurnRecord, Wall,
@@ -197,6 +197,7 @@ fn complete(d: &mut Deciding<'_>, ticket: Ticket, turn: &Turn, is_ok: bool) {
     }
     if let Some(ended) = end(d, number, if is_ok { TurnEnd::Complete } else { TurnEnd::Failed }, None, None) {
         answer(d, ticket, TurnReply::Ended(ended));
+        if is_ok { corroborating::succeeded(d) } else { corroborating::failed(d, turn) }
     }
 }
 

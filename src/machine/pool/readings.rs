@@ -23,7 +23,7 @@ pub(super) struct Readings {
 impl Readings {
     /// Takes note of a reading, unless a newer one is known.
     pub(super) fn take(&mut self, quota: QuotaIdentity, reading: Reading) {
-        let place = (quota, reading.window, reading.model.clone(), reading.told_by.clone());
+        let place = (quota, reading.window, reading.model.clone(), reading.told_by.agent().cloned());
         if self.rows.get(&place).is_none_or(|known| known.at <= reading.at) {
             self.rows.insert(place, reading);
         }
@@ -45,7 +45,7 @@ impl Readings {
         by_anybody: bool,
     ) -> Vec<&'a Reading> {
         newest(self.of(quota).filter(|reading| {
-            let is_heard = by_anybody || reading.told_by.as_ref().is_none_or(|teller| *teller == view.agent);
+            let is_heard = by_anybody || reading.told_by.agent().is_none_or(|teller| *teller == view.agent);
             let is_needed =
                 reading.model.as_ref().is_none_or(|model| view.models.is_empty() || view.models.contains(model));
             is_heard && is_needed && reading.is_fresh(now, age_max)

@@ -12,7 +12,8 @@ impl PoolState {
     #[must_use]
     pub fn refused_for_all(&self, subscription: &SubscriptionName, now: Wall) -> Option<Ineligible> {
         let age_max = self.settings.reading_max_age;
-        let trusted = self.fresh(subscription, now, |reading| reading.told_by.is_none() && reading.model.is_none());
+        let trusted =
+            self.fresh(subscription, now, |reading| reading.told_by.agent().is_none() && reading.model.is_none());
         let refusing = trusted.into_iter().find(|reading| !reading.serves)?;
         Some(Ineligible::Refused { window: refusing.window, until: refusing.counts_until(age_max) })
     }
@@ -21,7 +22,7 @@ impl PoolState {
     #[must_use]
     pub fn is_over_ceiling_for_all(&self, subscription: &SubscriptionName, now: Wall) -> bool {
         let Some(policy) = self.subscriptions.get(subscription) else { return false };
-        let trusted = self.fresh(subscription, now, |reading| reading.told_by.is_none());
+        let trusted = self.fresh(subscription, now, |reading| reading.told_by.agent().is_none());
         trusted.into_iter().any(|reading| {
             let ceiling = policy.terms.ceilings.get(&reading.window);
             ceiling.zip(used(reading)).is_some_and(|(ceiling, used)| used >= *ceiling)

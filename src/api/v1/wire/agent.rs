@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use super::{Switch, Turn, Word};
 use crate::actor::handle::AgentStatus;
 use crate::api::v1::time::Time;
-use crate::domain::{Delivered, RuntimeState, Tool};
-use crate::machine::agent::Phase;
+use crate::domain::{Deferred, Delivered, RuntimeState, Tool};
+use crate::machine::agent::{AgentState, Phase, WINDOW};
 use crate::machine::policy::RuntimeKind;
 use crate::machine::timer::Timer;
 
@@ -42,6 +42,9 @@ pub struct Agent {
     pub hindrances: Vec<String>,
     /// Why its log cannot be read; `null` if it can, or has none.
     pub log_trouble: Option<String>,
+    /// Text of its own that would move it, if something agreed with it.
+    #[serde(default)]
+    pub uncorroborated: Vec<Claim>,
     /// The work in it.
     pub turns: Turns,
     /// The switches it may make on its own.
@@ -52,6 +55,36 @@ pub struct Agent {
     pub earliest_reset: Option<Time>,
     /// The newest switch, under way or ended.
     pub last_switch: Option<Switch>,
+}
+
+/// Text that says that something failed, and that nothing agrees with yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Claim {
+    /// Its record.
+    pub failure: String,
+    /// What it would mean.
+    pub kind: Word,
+    /// Why it is taken for that.
+    pub reason: Option<String>,
+    /// When it was recorded.
+    pub since: Time,
+    /// Until when it waits for a second sign: an end of the agent's process by itself, a turn that fails, a report in another
+    /// way, or another agent on the subscription that says the same.
+    pub until: Time,
+}
+
+impl Claim {
+    /// What an agent's text claims, oldest first.
+    pub(super) fn all(state: &AgentState) -> Vec<Self> {
+        let claim = |claim: &Deferred| Self {
+            failure: claim.failure.to_string(),
+            kind: claim.report.kind.as_str().into(),
+            reason: claim.report.reason.clone(),
+            since: claim.at.into(),
+            until: claim.at.plus(WINDOW).into(),
+        };
+        state.claims().map(claim).collect()
+    }
 }
 
 /// What an agent runs on.
@@ -181,6 +214,7 @@ impl Agent {
             },
             hindrances: state.hindrances.clone(),
             log_trouble: status.log_trouble.clone(),
+            uncorroborated: Claim::all(state),
             turns: turns(status),
             budget: budget(status),
             wake_at: state.wake_at(*now).map(Time),

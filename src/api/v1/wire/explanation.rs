@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::agent::Claim;
 use super::{Reading, Word};
 use crate::actor::handle::{AgentStatus, SubscriptionStatus};
 use crate::api::v1::time::Time;
@@ -62,6 +63,9 @@ pub struct Gates {
     /// Why its log cannot be read: what it says of itself there moves nobody.
     #[serde(default)]
     pub log_trouble: Option<String>,
+    /// Text of its own that would move it, if something agreed with it.
+    #[serde(default)]
+    pub uncorroborated: Vec<Claim>,
     /// What would keep it from using a credential that is delivered to it: a switch is refused for it.
     #[serde(default)]
     pub hindrances: Vec<String>,
@@ -132,6 +136,7 @@ impl Gates {
             halted: agent.halt.as_ref().map(ToString::to_string),
             obstacle: state.obstacle.clone(),
             log_trouble: agent.log_trouble.clone(),
+            uncorroborated: Claim::all(state),
             hindrances: state.hindrances.clone(),
         }
     }

@@ -112,7 +112,7 @@ pub struct Reading {
     pub reset_at: Option<Time>,
     /// When it was read.
     pub at: Time,
-    /// Whose word it is: `agent`, `reporter`.
+    /// Whose word it is: `agent`, `reporter`, `probe` (the provider's, to a question of the daemon).
     pub source: Word,
     /// The agent whose own word it is.
     pub agent: Option<String>,
@@ -128,7 +128,7 @@ impl From<&domain::Reading> for Reading {
             reset_at: reading.reset_at.map(Time),
             at: reading.at.into(),
             source: reading.source().as_str().into(),
-            agent: reading.told_by.as_ref().map(|agent| agent.as_str().to_owned()),
+            agent: reading.told_by.agent().map(|agent| agent.as_str().to_owned()),
         }
     }
 }

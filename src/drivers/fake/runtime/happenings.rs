@@ -22,7 +22,7 @@ impl FakeWorld {
             return;
         }
         let id = container.id.clone();
-        let ended = Ended { agent: agent.clone(), id, exit_code: Some(exit_code), was_oom, at: None };
+        let ended = Ended { agent: agent.clone(), id, exit_code: Some(exit_code), was_oom, was_told: false, at: None };
         state.events.push_back(RuntimeEvent::Ended(ended));
         drop(state);
         self.wake.notify_one();

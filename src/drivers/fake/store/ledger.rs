@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::domain::{
     AgentName, AgentRecord, Assignment, Attributes, CauseBy, Change, Cooldown, CooldownKey, FailureRecord, Fingerprint,
     Generation, Halt, Instance, Intent, IntentId, IntentRecord, Issued, LogPosition, Model, Notes, Notification,
-    OpenIntent, Plan, Reading, ReportId, SubscriptionName, TurnId, TurnRecord, TurnsRecord, Wall,
+    OpenIntent, Outcome, Plan, Reading, ReportId, SubscriptionName, TurnId, TurnRecord, TurnsRecord, Wall,
 };
 use crate::ports::store::{HistoryQuery, Outgoing, Page, PoolRecord, Retention, StoreError, StoredAnswer};
 
@@ -108,7 +108,7 @@ impl Ledger {
                     reading.subscription.clone(),
                     reading.window.as_str(),
                     reading.model.clone(),
-                    reading.told_by.clone(),
+                    reading.told_by.agent().cloned(),
                 );
                 if self.readings.get(&place).is_none_or(|known| known.at <= reading.at) {
                     self.readings.insert(place, reading.clone());
@@ -281,7 +281,9 @@ impl Ledger {
         let turns_reached = first_young(&mut turns.map(|row| (row.position, row.record.turn.begun_at)));
         for rows in self.agents.values_mut() {
             rows.failures.retain(|_, row| {
-                row.position >= reached || row.record.report.is_some() || row.record.outcome.is_deferred()
+                // Text waits for minutes, and is not kept for it.
+                let waits = matches!(row.record.outcome, Outcome::Held | Outcome::Ambiguous);
+                row.position >= reached || row.record.report.is_some() || waits
             });
             rows.sweep_ended(retention.keep_since);
             rows.turns.sweep(retention, turns_reached);
@@ -352,10 +354,11 @@ impl AgentRows {
                 }
                 Some(())
             }
-            Change::FailureJudged { id, outcome, generation } => {
+            Change::FailureJudged { id, outcome, generation, reason, agreed: _ } => {
                 if let Some(row) = self.failures.get_mut(&id.number) {
                     row.record.outcome = *outcome;
                     row.record.generation = *generation;
+                    row.record.reason = reason.clone().or(row.record.reason.take());
                 }
                 Some(())
             }

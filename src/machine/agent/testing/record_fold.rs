@@ -4,7 +4,7 @@
 
 use crate::domain::{
     AgentName, AgentRecord, CauseBy, Change, Generation, IntentRecord, Issued, KeyRecord, Moment, OpenIntent, Plan,
-    TurnEnd, TurnsRecord,
+    Stamp, Trust, TurnEnd, TurnsRecord,
 };
 use crate::machine::agent::AgentState;
 
@@ -44,6 +44,13 @@ impl RecordFold {
         match change {
             Change::FailureRecorded(failure) => {
                 record.deferred.extend(failure.outcome.is_deferred().then(|| failure.clone().deferred()));
+            }
+            Change::FailureJudged { id, outcome, generation, .. } if outcome.is_deferred() => {
+                if let Some(deferred) = record.deferred.iter_mut().find(|deferred| &deferred.failure == id) {
+                    deferred.outcome = *outcome;
+                    deferred.stamp = generation.map_or(Stamp::Unsettled, Stamp::Generation);
+                    deferred.report.trust = Trust::Structured;
+                }
             }
             Change::FailureJudged { id, .. } => record.deferred.retain(|deferred| &deferred.failure != id),
             Change::IntentOpened(intent) => {
