@@ -22,8 +22,9 @@ use super::said::{Said, Shape};
 use super::{document, exit, readings, reset_time, rules, shape};
 use crate::domain::{FailureKind, Trust, Window};
 
-/// Of a text so many lines are looked at; the rest is not a report but a log.
-const LINES_MAX: usize = 2_000;
+/// Of the lines of a text that may say something, so many are judged, the last ones: a text with more is not a report but a
+/// log, and to judge a line takes a thousand times as long as to pass over it.
+const TELLING_MAX: usize = 32;
 
 /// Recognises failures: by the rules that are built in, and by those of the user.
 #[derive(Debug)]
@@ -148,8 +149,10 @@ impl Classifier {
 
     /// What the lines of a text say, of several the one that says most, the later one of equals.
     fn text(&self, text: &str, context: &Context) -> Option<Verdict> {
-        let lines = text.lines().take(LINES_MAX).map(str::trim).filter(|line| !line.is_empty());
-        let said = lines.filter_map(|line| {
+        let lines = text.lines().map(str::trim).filter(|line| self.prefilter.may_tell(line.as_bytes()));
+        let mut last: Vec<&str> = lines.rev().take(TELLING_MAX).collect();
+        last.reverse();
+        let said = last.into_iter().filter_map(|line| {
             let whole = line.starts_with('{') && line.ends_with('}');
             match document::read(line.as_bytes()).filter(|_| whole) {
                 Some(document) => self.of_record(&document, context),

@@ -22,6 +22,12 @@ use crate::domain::{Model, Wall, Window};
 /// So much of a body is looked at.
 const BODY_MAX: usize = 256 * 1024;
 
+/// So much of one that is no whole document, whose members are looked for one by one.
+const BROKEN_MAX: usize = 64 * 1024;
+
+/// So much of its words. Every rule is held against them, and what a provider has to say it says at once.
+const WORDS_MAX: usize = 16 * 1024;
+
 const UNIFIED: &str = "anthropic-ratelimit-unified-";
 
 /// A provider's answer, taken apart.
@@ -60,7 +66,7 @@ impl Answer {
 
     /// An answer that a tool tells of: a status and what it printed of the body.
     pub(super) fn new(status: Option<u16>, body: &str) -> Self {
-        let body = cut(body.trim());
+        let body = cut(body.trim(), BODY_MAX);
         match document::parse(body).filter(|document| document.is_object() || document.is_array()) {
             Some(document) => Self::of_document(status, &document),
             None => Self::of_text(status, body),
@@ -116,6 +122,7 @@ impl Answer {
             )
             .expect("a pattern of our own")
         });
+        let body = cut(body, BROKEN_MAX);
         let mut answer = Self { status, ..Self::default() };
         let mut words = None;
         for found in MEMBERS.captures_iter(body).take(64) {
@@ -154,6 +161,7 @@ impl Answer {
     }
 
     fn say(&mut self, words: &str) {
+        let words = cut(words, WORDS_MAX);
         words.clone_into(&mut self.words);
         self.lower = words.to_lowercase().replace('’', "'");
     }
@@ -259,8 +267,8 @@ impl Answer {
     }
 }
 
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(BODY_MAX);
+fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -269,7 +277,8 @@ fn cut(text: &str) -> &str {
 
 /// The error in a stream of events, if one ended in it.
 fn in_stream(body: &str) -> Option<Value> {
-    let mut events = cut(body).lines().rev().filter_map(|line| document::parse(line.strip_prefix("data:")?.trim()));
+    let mut events =
+        cut(body, BODY_MAX).lines().rev().filter_map(|line| document::parse(line.strip_prefix("data:")?.trim()));
     events.find_map(|event| match event.get("type").and_then(Value::as_str) {
         Some("error") => Some(event),
         Some("response.failed") => event.get("response").cloned(),

@@ -6,11 +6,11 @@
 //!                       └──────────► never long past, never too far off ◄──────────┘
 //! ```
 //!
-//! Everything counts from the event's own time. It must not read a clock, believe a number that no word makes a reset, or take longer than
-//! one walk over a bounded text.
+//! Everything counts from the event's own time. It must not read a clock, believe a number that no word makes a reset, or
+//! take longer than one walk over a bounded text.
 //!
-//! Invariants: no result lies more than [`TOLERANCE`] before the event, more than [`FURTHEST`] after it, or, told in a sentence about a window of
-//! five hours, more than these after it.
+//! Invariants: no result lies more than [`TOLERANCE`] before the event, more than [`FURTHEST`] after it, or, told in a
+//! sentence about a window of five hours, more than these after it.
 //!
 //! Every form, with examples: `docs/reset-times.md`. Tests: below for what machines say, `reset_time/tests.rs` for sentences.
 
@@ -54,8 +54,9 @@ impl Zone {
     /// Coordinated universal time.
     pub const UTC: Self = Self(TimeZone::UTC);
 
-    /// A zone by its name in the zone database, for example `Europe/Rome`, or by anything else that the variable `TZ` may hold: a leading
-    /// colon, the path of a file of the database, a POSIX rule such as `EST5EDT,M3.2.0,M11.1.0`. `None` if there is no such zone.
+    /// A zone by its name in the zone database, for example `Europe/Rome`, or by anything else that the variable `TZ` may
+    /// hold: a leading colon, the path of a file of the database, a POSIX rule such as `EST5EDT,M3.2.0,M11.1.0`. `None` if
+    /// there is no such zone.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         zones::named(name).map(Self)
@@ -71,8 +72,8 @@ impl Zone {
 pub(super) struct Reset {
     /// When.
     pub(super) at: Wall,
-    /// Whether nothing had to be guessed: the zone was told and is known, or none is needed; a clock was told, or a duration; and it fits the
-    /// window.
+    /// Whether nothing had to be guessed: the zone was told and is known, or none is needed; a clock was told, or a
+    /// duration; and it fits the window.
     pub(super) is_certain: bool,
 }
 

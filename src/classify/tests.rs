@@ -32,6 +32,17 @@ fn text(text: &str) -> Verdict {
     classify(&Evidence { text: Some(text.to_owned()), ..Evidence::default() }, None, NOW)
 }
 
+#[test]
+fn of_a_long_text_the_last_telling_lines_are_judged() {
+    let limit = "You've hit your limit · resets 3pm (UTC)";
+    let credit = "Credit balance is too low\n";
+    let kind = |after: &str| text(&format!("{limit}\n{after}")).kind;
+    assert_eq!(kind(&credit.repeat(10)), FailureKind::RateLimit);
+    assert_eq!(kind(&credit.repeat(100)), FailureKind::Billing);
+    // Lines that can tell nothing are not counted.
+    assert_eq!(kind(&"Running 12 tests\n".repeat(10_000)), FailureKind::RateLimit);
+}
+
 fn in_secs(verdict: &Verdict) -> Option<i64> {
     verdict.reset_at.map(|at| (at.0 - NOW.0) / 1_000)
 }
@@ -160,7 +171,8 @@ fn resets_are_taken_from_wherever_the_answer_states_them() {
     let verdict = codex(json!({"type": "usage_limit_reached", "resets_at": NOW_S + 300, "resets_in_seconds": 9}));
     assert_eq!(in_secs(&verdict), Some(300));
     assert_eq!(in_secs(&codex(json!({"type": "usage_limit_reached", "resets_in_seconds": 9}))), Some(9));
-    assert_eq!(in_secs(&codex(json!({"type": "usage_limit_reached", "resets_at": NOW_S - 5}))), None);
+    assert_eq!(in_secs(&codex(json!({"type": "usage_limit_reached", "resets_at": NOW_S - 5}))), Some(-5));
+    assert_eq!(in_secs(&codex(json!({"type": "usage_limit_reached", "resets_at": NOW_S - 400}))), None);
     let full = [
         ("X-Codex-Primary-Used-Percent", "100"),
         ("X-Codex-Primary-Window-Minutes", "10080"),

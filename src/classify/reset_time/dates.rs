@@ -1,7 +1,7 @@
-//! A day: `Oct 6`, `Jul 5th, 2026`, `10 de jul. de 2026`, `2026-08-25`, `8月25日`, `25.08.2026`, `8/25`, `Sunday`, `tomorrow`.
+//! A day: `Oct 6`, `Jul 5th, 2026`, `10 de jul. de 2026`, `2026-08-25`, `8月25日`, `25.08.2026`, `8/25`, `Sunday`.
 //!
-//! A year may be missing; which one is meant is found in `placing.rs`. Two numbers and a stroke are a fraction as often as a day (`attempt 1/10`): they
-//! are a day only with a year or a clock.
+//! A year may be missing; which one is meant is found in `placing.rs`. Two numbers and a stroke
+//! are a fraction as often as a day (`attempt 1/10`): they are a day only with a year or a clock.
 //!
 //! Tests: `reset_time/tests.rs`.
 

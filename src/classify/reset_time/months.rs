@@ -1,6 +1,7 @@
 //! Names of months, days of the week, and days near today, in the languages that the tools speak.
 //!
-//! Names are compared folded (`tokens.rs`): lower case, no accents. A name is known by its beginning, if it is long enough to be no other one's.
+//! Names are compared folded (`tokens.rs`): lower case, no accents. A name is known by its
+//! beginning, if that is long enough to be no other one's.
 //!
 //! Tests: below, and `reset_time/tests.rs`.
 

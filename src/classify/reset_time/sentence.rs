@@ -19,6 +19,9 @@ use super::{Reset, believable, clocks, dates, epoch, zones};
 use crate::classify::context::Context;
 use crate::domain::Window;
 
+/// So many cues of a rank are tried. No sentence has more.
+const CUES_MAX: usize = 8;
+
 /// So many small words and signs may stand between a cue and its time.
 const SMALL_MAX: usize = 12;
 
@@ -52,7 +55,7 @@ pub(super) fn read(words: &str, window: Window, context: &Context) -> Option<Res
     let folded = tokens::fold(words);
     let tokens = tokens::tokens(&folded);
     let cues = cues::all(&tokens);
-    let of = |rank: Rank| cues.iter().filter(move |cue| cue.rank == rank);
+    let of = |rank: Rank| cues.iter().filter(move |cue| cue.rank == rank).take(CUES_MAX);
     Rank::ALL.into_iter().flat_map(of).find_map(|cue| told(&tokens, *cue, window, context))
 }
 

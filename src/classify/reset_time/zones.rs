@@ -1,7 +1,8 @@
 //! Where a clock is read: names of the zone database, what `TZ` may hold, offsets, and abbreviations.
 //!
-//! `UTC`, `GMT`, `Z`, an offset and a name that the database knows are certain. Other abbreviations name several places (`IST`, `CST`), so they
-//! are a guess. A name that nobody knows (`Europe/Barcelona`) is none: the clock is then read where the container is.
+//! `UTC`, `GMT`, `Z`, an offset and a name that the database knows are certain. Other abbreviations name several places
+//! (`IST`, `CST`), so they are a guess. A name that nobody knows (`Europe/Barcelona`) is none: the clock is then read where
+//! the container is.
 //!
 //! Tests: below, and `reset_time/tests.rs`.
 
