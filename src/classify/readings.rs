@@ -83,10 +83,11 @@ enum Reset {
 }
 
 impl Reset {
-    fn of<T>(said: Option<T>, read: impl FnOnce(T) -> Option<Wall>) -> Self {
+    fn of<T>(said: Option<T>, now: Wall, read: impl FnOnce(T) -> Option<Wall>) -> Self {
         match said {
             None => Self::Unsaid,
-            Some(said) => read(said).map_or(Self::Void, Self::At),
+            // Just past is past: the window has begun anew.
+            Some(said) => read(said).filter(|at| *at > now).map_or(Self::Void, Self::At),
         }
     }
 
@@ -139,7 +140,7 @@ fn of_claude_code(record: &Value, context: &Context) -> Option<Vec<WindowReading
     };
     // Served for money beside the plan: nothing is said of whether the plan serves.
     let is_beside = !is_rejected && info.get("isUsingOverage").and_then(Value::as_bool) == Some(true);
-    let reset = |of: &Value| Reset::of(said(of, "resetsAt"), |value| reset_time::member(value, context.at));
+    let reset = |of: &Value| Reset::of(said(of, "resetsAt"), context.at, |value| reset_time::member(value, context.at));
     let used = |of: &Value| share(said(of, "utilization").and_then(Value::as_f64));
     let about = info.get("rateLimitType").and_then(Value::as_str);
     let mut readings = Vec::new();
@@ -197,10 +198,11 @@ fn of_codex(record: &Value, context: &Context) -> Option<Vec<WindowReading>> {
     let readings = ["primary", "secondary"].into_iter().filter_map(|slot| {
         let told = said(limits, slot)?;
         let number = |key| said(told, key).and_then(Value::as_f64);
-        let reset = Reset::of(said(told, "resets_at"), |value| reset_time::member(value, context.at)).or(|| {
-            let relative = |seconds| reset_time::seconds(seconds, event_at).filter(|at| *at > context.at);
-            Reset::of(number("resets_in_seconds"), relative)
-        });
+        let reset =
+            Reset::of(said(told, "resets_at"), context.at, |value| reset_time::member(value, context.at)).or(|| {
+                let relative = |seconds| reset_time::seconds(seconds, event_at);
+                Reset::of(number("resets_in_seconds"), context.at, relative)
+            });
         slot_reading(number("used_percent"), number("window_minutes"), &reset)
     });
     Some(readings.collect())
@@ -229,7 +231,7 @@ fn header<'a>(headers: &[(String, &'a str)], name: &str) -> Option<&'a str> {
 /// Source: public reports of the headers of `/v1/messages`, 2025 and 2026.
 fn of_unified(headers: &[(String, &str)], context: &Context) -> Vec<WindowReading> {
     let of = |name: &str, what: &str| header(headers, &format!("{UNIFIED}{name}-{what}"));
-    let reset = |name: &str| Reset::of(of(name, "reset"), |text| reset_time::stated(text, context.at));
+    let reset = |name: &str| Reset::of(of(name, "reset"), context.at, |text| reset_time::stated(text, context.at));
     let is_rejected = |status: Option<&str>| status == Some("rejected");
     let overall = header(headers, &format!("{UNIFIED}status"));
     let mut names: Vec<&str> = headers
@@ -269,8 +271,9 @@ fn of_unified(headers: &[(String, &str)], context: &Context) -> Vec<WindowReadin
             Some((true, _)) => None,
             Some((false, window)) => window,
         };
-        let stated =
-            Reset::of(header(headers, &format!("{UNIFIED}reset")), |text| reset_time::stated(text, context.at));
+        let stated = Reset::of(header(headers, &format!("{UNIFIED}reset")), context.at, |text| {
+            reset_time::stated(text, context.at)
+        });
         readings.extend(refusing.and_then(|of| stated.dates(undated(of, None, false))));
     }
     readings
@@ -299,8 +302,9 @@ fn of_slots(headers: &[(String, &str)], context: &Context) -> Vec<WindowReading>
     let slots = ["primary", "secondary"].into_iter().filter_map(|slot| {
         let number = |what: &str| header(headers, &format!("{CODEX}{slot}-{what}")).and_then(|text| text.parse().ok());
         let at = header(headers, &format!("{CODEX}{slot}-reset-at"));
-        let after = || Reset::of(number("reset-after-seconds"), |seconds| reset_time::seconds(seconds, context.at));
-        let reset = Reset::of(at, |text| reset_time::stated(text, context.at)).or(after);
+        let after =
+            || Reset::of(number("reset-after-seconds"), context.at, |seconds| reset_time::seconds(seconds, context.at));
+        let reset = Reset::of(at, context.at, |text| reset_time::stated(text, context.at)).or(after);
         slot_reading(number("used-percent"), number("window-minutes"), &reset)
     });
     slots.collect()
