@@ -156,7 +156,7 @@ async fn a_newer_schema_and_a_foreign_database_are_refused_and_kept() {
     conn.close().unwrap();
     let before = std::fs::read(&path).unwrap();
     let refused = refusal(&path);
-    assert!(matches!(refused, OpenError::NewerSchema { found: 7, known: 5, .. }), "{refused}");
+    assert!(matches!(refused, OpenError::NewerSchema { found: 7, known: 6, .. }), "{refused}");
     assert!(std::fs::read(&path).unwrap() == before);
 
     let path = dir.path().join("other.db");
@@ -199,7 +199,7 @@ fn migrated(path: &Path, older: &str) -> SqliteStore {
     assert!(before.len() > 12, "{before:?}");
     assert_eq!(rows(&conn, &tables), before);
     let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!(version, 5);
+    assert_eq!(version, 6);
     store
 }
 
