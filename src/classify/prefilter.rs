@@ -10,128 +10,161 @@
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::packed::{self, Searcher};
+use aho_corasick::{AhoCorasick, Input, MatchKind, Span};
 use memchr::{memchr, memrchr};
 
-/// Without their first letter where that may be a capital one.
+/// Words, of which one stands in everything that a built-in rule can recognise: begun where they are rare, which spares the
+/// first letter that may be a capital one. One vectorised search takes no more than 64.
 pub(super) const NEEDLES: &[&str] = &[
-    " limit",
-    "allowance",
-    "atelimit",
-    " Limit",
-    "imit reached",
-    "imit exceeded",
-    "ate limit",
-    "ate_limit",
-    "ate-limit",
-    "RATE_LIMIT",
-    "RATE LIMIT",
+    // Limits.
+    "imit",
+    "IMIT",
     "uota",
     "QUOTA",
     "xhausted",
     "EXHAUSTED",
     "xtra usage",
-    "sage_limit",
-    "oo many requests",
-    "oo Many Requests",
+    "llowance",
+    "any requests",
+    "any Requests",
     "ooling down",
-    "o_cooldown",
-    "credit",
-    "Credit",
+    "_cooldown",
+    "utomatically switching",
+    "error status",
+    "non_sse_response",
+    "上限",
+    "限额",
+    "制限",
+    // Money.
+    "redit",
     "nsufficient",
     "pend cap",
     "pending cap",
     "alance",
-    "uthentication",
-    "nauthorized",
-    "UNAUTHENTICATED",
-    "OAuth",
+    "hatGPT plan",
+    // Logins.
+    "henticat",
+    "HENTICAT",
+    "uthoriz",
     "oauth",
+    "OAuth",
     "PI key",
-    "api_key",
-    "api key",
-    "efresh token",
-    "efresh_token",
+    "pi key",
+    "pi_key",
+    "resh token",
+    "resh_token",
     "oken refresh",
-    "access token",
+    "cess token",
     "invalid_grant",
     "evoked",
+    "xpired",
+    "已过期",
     "/login",
-    "ign in again",
-    "og in again",
-    "rganization",
-    "deactivated",
-    "suspended",
+    "in again",
+    "rganiz",
+    "eactivated",
+    "uspended",
+    // Records of tools.
     "is_error\":true",
     "is_error\": true",
     "<synthetic>",
     "turn.failed",
     "token_count",
-    "unifiedWindows",
-    "verload",
-    "capacity",
     "\"error\"",
+    // What never moves an agent, and is told.
+    "verload",
+    "VERLOAD",
+    "apacity",
+    "APACITY",
+    "erver-side",
     "ut of memory",
-    "illed process",
+    "oom-killer",
     "ECONN",
     "ETIMEDOUT",
-    "fetch failed",
+    "etch failed",
     "isconnected",
-    "error sending",
-    "timed out",
-    "nable to connect",
-    "Connection error",
-    "ocket connection",
-    "Mark-Compact",
-    "Scavenge",
-    "oom-killer",
-    "OOM kill",
-    "(137)",
-    "code 137",
-    "erver-side",
-    "xpired",
-    "hatGPT plan",
-    "utomatically switching",
-    "error status",
-    "non_sse_response",
-    "imite ",
-    "上限",
-    "限额",
-    "制限",
-    "已过期",
+    "rror sending",
 ];
+
+/// One search takes so many words.
+const WORDS_MAX: usize = 64;
+
+/// Several searches take turns on so many bytes.
+const PIECE: usize = 4 * 1024;
+/// Longer words than this are found if they begin in time.
+const OVERLAP: usize = 256;
+
+/// Looks for some of the words.
+#[derive(Debug)]
+enum Search {
+    /// With the instructions of the processor that are made for it.
+    Vectorised(Box<Searcher>),
+    /// Where it has none.
+    Plain(AhoCorasick),
+}
+
+impl Search {
+    /// `None` if it can look for no such words.
+    fn new(words: &[&str]) -> Option<Self> {
+        let mut builder = packed::Config::new().match_kind(packed::MatchKind::LeftmostFirst).builder();
+        builder.extend(words);
+        let vectorised = builder.build().map(|search| Self::Vectorised(Box::new(search)));
+        vectorised
+            .or_else(|| AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words).ok().map(Self::Plain))
+    }
+
+    /// Where the first of the words stands, from a place on.
+    fn find(&self, text: &[u8], from: usize) -> Option<usize> {
+        let found = match self {
+            Self::Vectorised(search) => search.find_in(text, Span { start: from, end: text.len() }),
+            Self::Plain(search) => search.find(Input::new(text).range(from..)),
+        };
+        found.map(|found| found.start())
+    }
+}
 
 /// Looks for the words.
 #[derive(Debug)]
 pub(super) struct Prefilter {
     /// `None`: every line may say something.
-    words: Option<AhoCorasick>,
+    searches: Option<Vec<Search>>,
 }
 
 impl Prefilter {
     /// For the built-in rules, and for rules that need these words besides. `None`: one that needs no word in particular.
     pub(super) fn new<'a>(more: impl IntoIterator<Item = Option<&'a str>>) -> Self {
         let more: Option<Vec<&str>> = more.into_iter().collect();
-        let words = more.and_then(|more| {
-            let words = NEEDLES.iter().copied().chain(more);
+        let searches = more.and_then(|more| {
+            let parts = NEEDLES.chunks(WORDS_MAX).chain(more.chunks(WORDS_MAX));
             // Nobody's words are too many for it; if they were, every line would be looked at.
-            AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words).ok()
+            parts.map(Search::new).collect()
         });
-        Self { words }
+        Self { searches }
+    }
+
+    fn find(&self, text: &[u8], from: usize) -> Option<usize> {
+        match self.searches.as_deref() {
+            Some([search]) => search.find(text, from),
+            Some(searches) => {
+                // Piece by piece: what one search finds next may lie far behind what another one finds.
+                (from..text.len()).step_by(PIECE).find_map(|piece| {
+                    let text = &text[..text.len().min(piece + PIECE + OVERLAP)];
+                    searches.iter().filter_map(|search| search.find(text, piece)).min()
+                })
+            }
+            None => (from < text.len()).then_some(from),
+        }
     }
 
     /// Whether a line may say something.
     pub(super) fn may_tell(&self, line: &[u8]) -> bool {
-        self.words.as_ref().is_none_or(|words| words.is_match(line))
+        self.find(line, 0).is_some()
     }
 
     /// The first line from `from` on that may say something, in a text of whole lines.
     pub(super) fn next_line(&self, text: &[u8], from: usize) -> Option<Range<usize>> {
-        let at = match &self.words {
-            Some(words) => words.find(Input::new(text).range(from..))?.start(),
-            None if from < text.len() => from,
-            None => return None,
-        };
+        let at = self.find(text, from)?;
         let begin = memrchr(b'\n', &text[from..at]).map_or(from, |newline| from + newline + 1);
         let end = memchr(b'\n', &text[at..]).map_or(text.len(), |newline| at + newline);
         Some(begin..end)
