@@ -38,6 +38,7 @@ fn row(rule: &Rule) -> String {
         When::Record(_) => "record",
         When::Answer(_) => "answer",
         When::Sentence(_) => "sentence",
+        When::Exception(_) => "exception",
     };
     let kind = rule.says.kind.map_or("none", |kind| kind.as_str());
     let scope = match &rule.says.scope {

@@ -17,7 +17,7 @@ use super::http::{self, Answer};
 use super::peel::{Peeled, peel};
 use super::prefilter::{self, Prefilter};
 use super::rule::{Rule, When};
-use super::ruling::{by_exception, ruling};
+use super::ruling::ruling;
 use super::said::{Said, Shape};
 use super::{document, exit, readings, reset_time, rules, shape};
 use crate::domain::{FailureKind, Trust, Window};
@@ -31,6 +31,7 @@ const TELLING_MAX: usize = 32;
 pub struct Classifier {
     records: Vec<Rule>,
     answers: Vec<Rule>,
+    exceptions: Vec<Rule>,
     sentences: Vec<Rule>,
     /// The user's own about lines: they are held against the line as it stands, before anything else is.
     lines: Vec<Rule>,
@@ -66,8 +67,9 @@ impl Classifier {
         first.extend(rules);
         let (records, rest): (Vec<_>, Vec<_>) =
             first.into_iter().partition(|rule| matches!(rule.when, When::Record(_)));
-        let (answers, sentences) = rest.into_iter().partition(|rule| matches!(rule.when, When::Answer(_)));
-        Self { records, answers, sentences, lines, prefilter }
+        let (answers, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|rule| matches!(rule.when, When::Answer(_)));
+        let (exceptions, sentences) = rest.into_iter().partition(|rule| matches!(rule.when, When::Exception(_)));
+        Self { records, answers, exceptions, sentences, lines, prefilter }
     }
 
     /// Every rule that is built in, in the order in which they are asked.
@@ -78,8 +80,8 @@ impl Classifier {
 
     /// The words of which one stands in everything that a built-in rule can recognise, as they are looked for.
     #[must_use]
-    pub fn needles() -> &'static [&'static str] {
-        prefilter::NEEDLES
+    pub fn needles() -> Vec<&'static str> {
+        prefilter::NEEDLES.concat()
     }
 
     /// What the evidence of one failure says.
@@ -149,7 +151,8 @@ impl Classifier {
 
     /// What the lines of a text say, of several the one that says most, the later one of equals.
     fn text(&self, text: &str, context: &Context) -> Option<Verdict> {
-        let lines = text.lines().map(str::trim).filter(|line| self.prefilter.may_tell(line.as_bytes()));
+        let may_tell = |line: &&str| self.prefilter.may_tell_or_excuse(line.as_bytes());
+        let lines = text.lines().map(str::trim).filter(may_tell);
         let mut last: Vec<&str> = lines.rev().take(TELLING_MAX).collect();
         last.reverse();
         let said = last.into_iter().filter_map(|line| {
@@ -162,7 +165,13 @@ impl Classifier {
                 },
             }
         });
-        said.max_by_key(|verdict| (weight(verdict), verdict.reset_at))
+        let said: Vec<Verdict> = said.collect();
+        // Whatever else it printed: a killed process is no sign of its subscription.
+        let killed = said.iter().position(|verdict| verdict.kind == FailureKind::Killed && !verdict.is_hearsay);
+        match killed {
+            Some(killed) => said.into_iter().nth(killed),
+            None => said.into_iter().max_by_key(|verdict| (weight(verdict), verdict.reset_at)),
+        }
     }
 
     fn of_record(&self, record: &Value, context: &Context) -> Option<Verdict> {
@@ -176,7 +185,7 @@ impl Classifier {
             return None;
         }
         let answer = Answer::of_document(None, record);
-        let told = self.words(answer.words(), None, context).filter(|told| told.kind != FailureKind::Unknown);
+        let told = self.words(answer.words(), true, context).filter(|told| told.kind != FailureKind::Unknown);
         let judged = self.judge(&answer, context);
         let verdict = judged.filter(|verdict| !is_bare(verdict)).or(told)?;
         Some(Verdict { trust: Trust::Text, ..verdict })
@@ -186,7 +195,10 @@ impl Classifier {
         let says = &rule.says;
         let words = says.words.as_ref().and_then(|path| path.of(record)).map(words_of).unwrap_or_default();
         let base = ruling(rule, kind, &words, None, Some(record), context);
-        match self.words(&words, None, context) {
+        // A result may be the model's own prose: its words are a provider's only where the tool says that a call has failed.
+        let is_result = record.get("type").and_then(Value::as_str) == Some("result");
+        let is_of_a_call = !is_result || record.get("api_error_status").is_some_and(|status| !status.is_null());
+        match self.words(&words, is_of_a_call, context) {
             Some(told) if told.kind != FailureKind::Unknown => {
                 let Verdict { kind, window, model, reset_at, reason, .. } = told;
                 let is_wider = base.window != Window::Unknown && window == Window::Unknown;
@@ -198,12 +210,12 @@ impl Classifier {
     }
 
     /// What words say that are known to be the tool's own.
-    fn words(&self, words: &str, status: Option<u16>, context: &Context) -> Option<Verdict> {
+    fn words(&self, words: &str, is_of_a_call: bool, context: &Context) -> Option<Verdict> {
         let lines = words.lines().map(str::trim).filter(|line| !line.is_empty()).take(8);
         lines
             .filter_map(|line| {
                 let peeled = peel(line)?;
-                let peeled = Peeled { status: peeled.status.or(status), is_api: true, ..peeled };
+                let peeled = Peeled { is_api: peeled.is_api || is_of_a_call, ..peeled };
                 self.peeled(&peeled, context)
             })
             .max_by_key(weight)
@@ -226,7 +238,7 @@ impl Classifier {
     fn own_line(&self, line: &str, context: &Context) -> Option<&Rule> {
         self.lines.iter().find(|rule| match &rule.when {
             When::Sentence(pattern) => rule.tools.include(context.tool) && pattern.is_match(line),
-            When::Record(_) | When::Answer(_) => false,
+            When::Record(_) | When::Answer(_) | When::Exception(_) => false,
         })
     }
 
@@ -246,7 +258,7 @@ impl Classifier {
         let by_sentence = |text: &str| {
             let matches = |rule: &&Rule| match &rule.when {
                 When::Sentence(pattern) => rule.tools.include(context.tool) && pattern.is_match(text),
-                When::Record(_) | When::Answer(_) => false,
+                When::Record(_) | When::Answer(_) | When::Exception(_) => false,
             };
             self.sentences.iter().find(matches)
         };
@@ -261,7 +273,11 @@ impl Classifier {
                 judged => bare = bare.or(judged),
             }
         }
-        let named = peeled.exception.and_then(|exception| by_exception(exception, &peeled.sentence, context));
+        let named = peeled.exception.and_then(|exception| {
+            let is_so = |rule: &&Rule| matches!(rule.when, When::Exception(named) if named == exception);
+            let rule = self.exceptions.iter().find(is_so)?;
+            Some(ruling(rule, rule.says.kind?, &peeled.sentence, None, None, context))
+        });
         named.or(bare).map(heard)
     }
 
@@ -286,7 +302,7 @@ impl Classifier {
     fn judge(&self, answer: &Answer, context: &Context) -> Option<Verdict> {
         let agrees = |rule: &&Rule| match &rule.when {
             When::Answer(asked) => rule.tools.include(context.tool) && answer.has(asked),
-            When::Record(_) | When::Sentence(_) => false,
+            When::Record(_) | When::Sentence(_) | When::Exception(_) => false,
         };
         let rule = self.answers.iter().find(agrees)?;
         Some(ruling(rule, rule.says.kind?, answer.words(), Some(answer), None, context))
@@ -303,7 +319,7 @@ fn needle(rule: &Rule) -> Option<&str> {
     match &rule.when {
         When::Record(members) => members.first().and_then(|(path, _)| path.last()),
         // Answers are never looked for in a log by themselves.
-        When::Answer(_) => Some("\u{0}switchman\u{0}"),
+        When::Answer(_) | When::Exception(_) => Some("\u{0}switchman\u{0}"),
         When::Sentence(_) => None,
     }
 }
@@ -319,16 +335,26 @@ fn weight(verdict: &Verdict) -> (bool, bool, bool, bool) {
     (is_known && !verdict.is_hearsay, verdict.moves(), verdict.window != Window::Unknown, verdict.reset_at.is_some())
 }
 
-/// Whether an object is an error of a provider and nothing besides: records of tools have a type of their own.
+/// Members that errors of providers have at their top.
+const OF_AN_ERROR: &[&str] =
+    &["type", "error", "request_id", "requestId", "code", "message", "status", "param", "name", "data", "user_id"];
+
+/// Whether an object is an error of a provider and nothing besides: an application's own log, or its answer to somebody else,
+/// has members of its own.
 fn is_error_body(document: &Value) -> bool {
-    let text = |name: &str| document.get(name).and_then(Value::as_str);
-    if let Some(kind) = text("type") {
-        (kind == "error" && document.get("error").is_some_and(Value::is_object)) || kind.ends_with("_error")
-    } else {
-        let is_error = document.get("error").is_some_and(|error| error.is_object() || error.is_string());
-        let has_code = text("code").is_some() && text("message").is_some();
-        let is_named = text("name").is_some_and(|name| name.ends_with("Error"));
-        (is_error || has_code || is_named) && document.get("role").is_none()
+    let Some(members) = document.as_object() else { return false };
+    let text = |name: &str| members.get(name).and_then(Value::as_str);
+    if !members.keys().all(|name| OF_AN_ERROR.contains(&name.as_str())) {
+        return false;
+    }
+    let has_error = members.get("error").is_some_and(Value::is_object);
+    match text("type") {
+        Some(kind) => (kind == "error" && has_error) || kind.ends_with("_error"),
+        None => {
+            has_error
+                || (text("code").is_some() && text("message").is_some())
+                || text("name").is_some_and(|name| name.ends_with("Error") && members.contains_key("data"))
+        }
     }
 }
 

@@ -60,16 +60,6 @@ impl Verdict {
         }
     }
 
-    /// A limit of one window.
-    pub(super) fn limit(
-        window: Window,
-        reset_at: Option<Wall>,
-        rule: impl Into<RuleId>,
-        reason: impl Into<String>,
-    ) -> Self {
-        Self { window, reset_at, ..Self::of(FailureKind::RateLimit, rule, reason) }
-    }
-
     /// Whether it would move an agent that needs the model it is about, once it is believed.
     #[must_use]
     pub const fn moves(&self) -> bool {

@@ -45,12 +45,18 @@ pub(super) struct Peeled<'a> {
 
 /// What kind of exception a program told, as libraries of several providers name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exception {
+pub enum Exception {
+    /// The rate is limited.
     RateLimit,
+    /// The login is refused.
     Authentication,
+    /// This call is not allowed.
     PermissionDenied,
+    /// The request is at fault.
     BadRequest,
+    /// The connection failed.
     Connection,
+    /// The provider is in trouble.
     Server,
 }
 
@@ -73,6 +79,10 @@ const EXCEPTIONS: &[(&str, Exception)] = &[
     ("OverloadedError", Exception::Server),
 ];
 
+/// Libraries of providers, and those that speak to several. Exceptions of the same name are raised by everybody's.
+const LIBRARIES: &[&str] =
+    &["litellm.", "openai.", "anthropic.", "google.", "genai.", "groq.", "mistralai.", "openrouter.", "cohere."];
+
 /// Exceptions of a call that do not tell which.
 const API_EXCEPTIONS: &[&str] =
     &["APIError", "ApiError", "APIStatusError", "HttpError", "APICallError", "RetryError", "LLMError"];
@@ -83,8 +93,12 @@ const API_LEADS: &[&str] = &[
     "llm provider error",
     "stream error",
     "provider error",
-    "error from",
-    "eror from",
+    "error from provider",
+    "eror from provider",
+    "error from anthropic",
+    "error from openai",
+    "error from google",
+    "error from gemini",
     "error communicating",
     "execution failed",
     "model call failed",
@@ -113,6 +127,7 @@ const GLYPHS: &[char] = &[
 static LEAD: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"^(?:",
+        r"(?i:error running [a-z ]{3,40}) ?: ?|",
         // An exception, with the library before it: `litellm.exceptions.RateLimitError:`, `openai.AuthenticationError:`
         r"(?:[A-Za-z_][A-Za-z0-9_]*\.)*(?P<exception>[A-Z][A-Za-z]*(?:_[A-Z][A-Za-z]*)?(?:Error|Exception|Timeout))(?: code)? ?(?:[:\-]|$) ?",
         // The library's word for whose exception it was: `AnthropicException - `
@@ -135,8 +150,9 @@ static HEARSAY: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"^(?:",
         r"> ",
-        r"|\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?\]?(?: - |:? )",
+        r"|\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?\]?(?: - (?:[\w.\-]+ - )?|:? )",
         r"|\[?\d\d:\d\d:\d\d(?:[.,]\d+)?\]?(?: - |:? )",
+        r"|(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING)(?::| -|\b) ",
         r"|\[(?i:error|warn|warning|info|debug|system error|fatal)\]:? ?",
         r#"|(?:Object )?\{ [\w: ,]{0,40}error: ""#,
         r"|[A-Za-z][\w.\-]*:(?:ERROR|WARNING|WARN|INFO|DEBUG): (?:[\w./\-]+:\d+ - )?",
@@ -173,9 +189,12 @@ pub(super) fn peel(line: &str) -> Option<Peeled<'_>> {
         }
         status = told.and_then(|told| told.as_str().parse().ok()).or(status);
         if let Some(name) = found.name("exception") {
-            let kind = EXCEPTIONS.iter().find(|(word, _)| name.as_str().ends_with(word)).map(|(_, kind)| *kind);
-            exception = kind.or(exception);
-            is_api |= kind.is_some() || API_EXCEPTIONS.iter().any(|known| name.as_str().ends_with(known));
+            let module = &rest[..name.start()];
+            let is_a_providers = module.is_empty() || LIBRARIES.iter().any(|known| module.starts_with(known));
+            let kind = EXCEPTIONS.iter().find(|(word, _)| name.as_str() == *word).map(|(_, kind)| *kind);
+            exception = kind.filter(|_| is_a_providers).or(exception);
+            let is_one = kind.is_some() || API_EXCEPTIONS.iter().any(|known| name.as_str().ends_with(known));
+            is_api |= is_one && is_a_providers;
         }
         let lead = found[0].to_lowercase();
         is_api |= API_LEADS.iter().any(|known| lead.trim_start_matches('[').starts_with(known));

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`When::Record`] | a line that is one JSON object of the tool's own | members, by their paths from its top |
 //! | [`When::Answer`] | what a provider answered: status, headers, error body | status, names and words of the error |
+//! | [`When::Exception`] | an exception of a provider's library | its class |
 //! | [`When::Sentence`] | a line of text, whatever leads up to its sentence peeled off | a pattern from its beginning |
 //!
 //! A rule looks at nothing else; who asks which rules is in `classifier.rs`.
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use super::evidence::RuleId;
 use super::pattern::Pattern;
+pub use super::peel::Exception;
 use crate::domain::{FailureKind, Model, Tool, Trust, Window};
 
 /// Which tools a rule is about.
@@ -64,9 +66,9 @@ impl Path {
         (first == name && !rest.is_empty()).then(|| Self(rest.to_vec()))
     }
 
-    /// The name of the member itself.
+    /// The name nearest to the member itself that is written in a document.
     pub(super) fn last(&self) -> Option<&str> {
-        self.0.last().map(String::as_str)
+        self.0.iter().rev().map(String::as_str).find(|name| name.parse::<usize>().is_err())
     }
 
     /// As it is written.
@@ -120,6 +122,8 @@ pub enum When {
     Answer(Asked),
     /// A sentence that matches from its beginning to its end. Letters in either case.
     Sentence(Pattern),
+    /// An exception of a provider's library, whose words no rule understands.
+    Exception(Exception),
 }
 
 impl When {
@@ -128,7 +132,7 @@ impl When {
     pub fn is_record(&self, record: &Value) -> bool {
         match self {
             Self::Record(members) => members.iter().all(|(path, test)| test.holds(path.of(record))),
-            Self::Answer(_) | Self::Sentence(_) => false,
+            Self::Answer(_) | Self::Sentence(_) | Self::Exception(_) => false,
         }
     }
 }
@@ -243,6 +247,11 @@ impl Rule {
     /// About a sentence. No tools: of any.
     pub(super) fn sentence(id: &'static str, tools: &[Tool], pattern: &str) -> Self {
         Self::new(id, tools, When::Sentence(Pattern::of_ours(pattern)), Trust::Text)
+    }
+
+    /// About an exception whose words say nothing more.
+    pub(super) fn exception(id: &'static str, exception: Exception) -> Self {
+        Self::new(id, &[], When::Exception(exception), Trust::Text)
     }
 
     /// What it means, and why.

@@ -26,6 +26,7 @@ use super::rule::Rule;
 /// All of them, in their order.
 pub(super) fn built_in() -> Vec<Rule> {
     [
+        others::foreign(),
         machine::rules(),
         answers::rules(),
         claude_code::rules(),
@@ -46,7 +47,7 @@ pub(super) fn built_in() -> Vec<Rule> {
 const TAIL: &str = concat!(
     r#"(?:\||[ .,:;!·∙•|\-–—(]*"#,
     r"(?:(?:your |the |this |its? |it )?(?:limits?|quota|usage|access|session limit|weekly limit)?,? ?(?:will |is |are )?(?:be )?(?:automatically )?(?:re-?sets?|reset|refresh(?:es|ed)?|renews?|available again)\b",
-    r"|/[a-z]|https?:|or\b|try\b|please\b|upgrade\b|visit\b|to\b|switch|wait\b|send\b|add\b|purchase\b|buy\b|view\b|contact\b|ask\b|run\b|check\b|get\b|learn\b|use\b|turn\b|login\b|log in\b|sign in\b|you can\b|see\b|start\b|for (?:more|details|additional)\b|more\b|set\b|consider\b|retry|increase\b|manage\b|go to\b|enable\b|request\b|resets?\b|too many requests|stop and wait|what do you want",
+    r"|/[a-z]|https?:|or\b|try\b|please\b|upgrade\b|visit\b|to\b|switch|wait\b|send\b|add\b|purchase\b|buy\b|view\b|contact\b|ask\b|run\b|check\b|get\b|learn\b|use\b|turn\b|login\b|log in\b|sign in\b|you (?:can|will)\b|see\b|start\b|for (?:more|details|additional)\b|more\b|set\b|consider\b|retry|increase\b|manage\b|go to\b|enable\b|request\b|resets?\b|too many requests|stop and wait|what do you want",
     r"|your (?:[a-z]+ ){0,3}(?:quota|limit|usage)\b|access\b|\d{9,}|(?:in|at|until|after) \d|\(request id|for (?:this|the) billing|$).*)?"
 );
 

@@ -5,11 +5,10 @@ use serde_json::Value;
 use super::context::Context;
 use super::evidence::Verdict;
 use super::http::Answer;
-use super::peel::Exception;
 use super::reset_time;
 use super::rule::{Path, ResetIn, Rule, Says, Scope, When};
 use super::windows::{window_in, window_named};
-use crate::domain::{FailureKind, Model, Wall, Window};
+use crate::domain::{FailureKind, Wall, Window};
 
 /// What a rule that holds says of what it holds for.
 pub(super) fn ruling(
@@ -32,7 +31,7 @@ pub(super) fn ruling(
     };
     let group = |name: &str| match &rule.when {
         When::Sentence(pattern) => Some(pattern.captures(words)?.name(name)?.as_str()),
-        When::Record(_) | When::Answer(_) => None,
+        When::Record(_) | When::Answer(_) | When::Exception(_) => None,
     };
     let member = |path: &Path| match (record, answer) {
         (Some(record), _) => path.of(record),
@@ -63,30 +62,4 @@ pub(super) fn ruling(
 fn stated_in(text: &str, window: Window, context: &Context) -> Option<Wall> {
     let plain = reset_time::stated(text, context.at);
     plain.or_else(|| Some(reset_time::in_words(&format!("resets {text}"), window, context)?.at))
-}
-
-/// What an exception means whose words are not understood.
-pub(super) fn by_exception(exception: Exception, words: &str, context: &Context) -> Option<Verdict> {
-    let of = |kind, rule: &'static str, reason: &str| Some(Verdict::of(kind, rule, reason));
-    match exception {
-        Exception::RateLimit => {
-            let (window, model): (Window, Option<Model>) = window_in(words);
-            let reset_at = reset_time::in_words(words, window, context).map(|reset| reset.at);
-            let verdict =
-                Verdict::limit(window, reset_at, "exception.rate_limit", "the exception is one of a rate limit");
-            Some(Verdict { model, ..verdict })
-        }
-        Exception::Authentication => {
-            of(FailureKind::Auth, "exception.authentication", "the exception is one of a refused login")
-        }
-        Exception::PermissionDenied | Exception::BadRequest => {
-            of(FailureKind::Request, "exception.request", "the exception is about this request")
-        }
-        Exception::Connection => {
-            of(FailureKind::Network, "exception.connection", "the exception is about the connection")
-        }
-        Exception::Server => {
-            of(FailureKind::Overload, "exception.server", "the exception is the provider's own trouble")
-        }
-    }
 }

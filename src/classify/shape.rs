@@ -23,7 +23,7 @@ pub(super) fn of_a_limit(line: &str) -> Option<Shape> {
     /// That something is used up, or who should do what about it.
     static LIMIT: LazyLock<Pattern> = LazyLock::new(|| {
         Pattern::of_ours_within(
-            r"\b(?:limits?|quota|credits?|allowance|balance)\b.{0,60}\b(?:reached|exceeded|exhausted|hit|re-?sets?|used up|depleted|too low|insufficient|upgrade)\b|\b(?:reached|exceeded|hit|exhausted|out of|insufficient|no (?:more|remaining))\b.{0,40}\b(?:limits?|quota|credits?|allowance|balance)\b|\b(?:login|token|session|credentials?|api key)\b.{0,80}\b(?:expired|revoked|refused|no longer valid)\b",
+            r"\b(?:limits?|quota|credits?|allowance|balance)\b.{0,60}\b(?:reached|exceeded|exhausted|hit|re-?sets?|used up|depleted|too low|insufficient|upgrade)\b|\b(?:reached|exceeded|hit|exhausted|out of|insufficient|no (?:more|remaining))\b.{0,40}\b(?:limits?|quota|credits?|allowance|balance)\b|\btoo many requests\b|\brate[\- ]limit(?:ed|ing)?\b|\b(?:login|token|session|credentials?|api key)\b.{0,80}\b(?:expired|revoked|refused|no longer valid)\b",
         )
     });
     if line.len() > LINE_MAX {

@@ -2,7 +2,7 @@
 //! provider's words decide where they know better.
 
 use super::TAIL;
-use crate::classify::rule::{ResetIn, Rule, Scope};
+use crate::classify::rule::{Exception, ResetIn, Rule, Scope};
 use crate::domain::{FailureKind as Kind, Tool};
 
 /// The words are those of providers: whatever tool passes them on.
@@ -11,8 +11,21 @@ const SOURCE: &str = "https://docs.litellm.ai/docs/exception_mapping";
 
 pub(super) fn rules() -> Vec<Rule> {
     let line = |id, pattern: &str| Rule::sentence(id, TOOL, pattern).source(SOURCE);
+    let exception =
+        |id, exception, kind, reason: &str| Rule::exception(id, exception).means(kind, reason).source(SOURCE);
     vec![
-        line("aider.missing_key", r"missing [\w ]{1,30}api key\b.*|the api_key client option must be set.*|(?:[\w ]{1,30} )?api key (?:is missing|not found)\b.*")
+        exception("exception.rate_limit", Exception::RateLimit, Kind::RateLimit, "the exception is one of a rate limit")
+            .scope(Scope::Words)
+            .reset(ResetIn::Words),
+        exception("exception.authentication", Exception::Authentication, Kind::Auth, "the exception is one of a refused login"),
+        exception("exception.permission", Exception::PermissionDenied, Kind::Request, "the exception is about this request"),
+        exception("exception.request", Exception::BadRequest, Kind::Request, "the exception is about this request"),
+        exception("exception.connection", Exception::Connection, Kind::Network, "the exception is about the connection"),
+        exception("exception.server", Exception::Server, Kind::Overload, "the exception is the provider's own trouble"),
+        line(
+            "aider.missing_key",
+            r"missing (?:anthropic|openai|gemini|google|openrouter|deepseek|mistral|groq|xai|azure openai|vertex(?: ai)?|cohere) api key\b.*|(?:anthropic|openai|gemini|google generative ai|openrouter|deepseek|mistral|groq|xai|azure openai|cohere) api key (?:is missing|not found)\b.*|the api_key client option must be set.*",
+        )
             .means(Kind::Auth, "the line says that there is no key"),
         line("aider.explained.rate_limit", r"the api provider has rate limited you\..*")
             .means(Kind::RateLimit, "the line says that the provider limits the rate")
@@ -31,7 +44,7 @@ pub(super) fn rules() -> Vec<Rule> {
             .means(Kind::RateLimit, "the line names a limit of tokens or requests")
             .scope(Scope::Words)
             .reset(ResetIn::Words),
-        line("aider.insufficient", &format!(r"(?:insufficient (?:balance|credits?|funds|quota)(?: or no resource package)?|(?:api key )?credit limit reached|this request requires more credits|not enough credits){TAIL}"))
+        line("aider.insufficient", &format!(r"(?:insufficient (?:balance or no resource package|credits|quota)|api key credit limit reached|this request requires more credits){TAIL}"))
             .means(Kind::Billing, "the line says that the account has no credit"),
         line("aider.quota_openai", r"you exceeded your current quota, please check your plan and billing details\b.*")
             .means(Kind::Billing, "the line says that the account has no credit"),

@@ -103,6 +103,11 @@ pub(super) fn rules() -> Vec<Rule> {
         .scope(Scope::Words)
         .reset(ResetIn::Headers)
         .source(GOOGLE),
+        Rule::answer("google.resource_exhausted", says(&["resource_exhausted"], &[]))
+            .means(Kind::RateLimit, "the answer says that the quota is used up")
+            .scope(Scope::Words)
+            .reset(ResetIn::Headers)
+            .source(GOOGLE),
         Rule::answer("http.402", status(&[402..=402]))
             .means(Kind::Billing, "status 402 says that the account has no credit")
             .source(HTTP),
@@ -153,6 +158,7 @@ pub(super) fn rules() -> Vec<Rule> {
                     "account has been disabled",
                     "account has been suspended",
                     "account has been deactivated",
+                    "has been disabled in this account",
                     "not allowed for this organization",
                 ],
             ),
@@ -161,7 +167,10 @@ pub(super) fn rules() -> Vec<Rule> {
         .source(ANTHROPIC),
         Rule::answer(
             "http.not_included",
-            says(&["usage_not_included", "credits_required", "model_not_available_for_plan"], &[]),
+            says(
+                &["usage_not_included", "credits_required", "model_not_available_for_plan"],
+                &["extra usage is required"],
+            ),
         )
         .means(Kind::Entitlement, "the answer says that the plan does not include this")
         .source(CODEX),
@@ -215,7 +224,7 @@ pub(super) fn rules() -> Vec<Rule> {
                         "1308",
                         "1302",
                     ],
-                    &[],
+                    &["specified api usage limits"],
                 ),
             ),
             "the answer names a rate limit",

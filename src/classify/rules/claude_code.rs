@@ -101,7 +101,7 @@ fn sentences() -> Vec<Rule> {
     vec![
         line(
             "claude-code.server_throttle",
-            r"(?:server is temporarily limiting requests|.*\(?not your usage limit\)?).*",
+            r"(?:server is temporarily limiting requests|.*\(?not your usage limit\)?|request rejected \(429\).*\bcapacity\b).*",
         )
         .means(Kind::Overload, "the line says that the server limits requests, not the plan"),
         line("claude-code.usage_limit_epoch", r"claude ai usage limit reached ?\|.*")
@@ -115,7 +115,7 @@ fn sentences() -> Vec<Rule> {
             .reset(ResetIn::Words),
         line(
             "claude-code.org_disabled",
-            r"(?:your |this )?organi[sz]ation (?:has been disabled|has disabled (?:claude|api|subscription)\b.*|is disabled.*|does not (?:have|allow) access to claude.*)[.!]?(?: ·.*)?",
+            r"(?:your |this )?organi[sz]ation (?:has been disabled|has disabled (?:claude|api|subscription)\b.*|is disabled.*|does not (?:have|allow) access to claude.*)[.!]?(?: ·.*| please .*| contact .*)?",
         )
         .means(Kind::Banned, "the line says that the organisation is disabled or lets nobody in"),
         line("claude-code.oauth_not_allowed", r"(?:oauth authentication is currently not (?:allowed|supported)|oauth_org_not_allowed).*")
@@ -131,7 +131,7 @@ fn sentences() -> Vec<Rule> {
         .means(Kind::Auth, "the line says that the login is no longer valid"),
         line(
             "claude-code.login_required",
-            r"(?:invalid (?:api key|bearer token|authentication credentials|x-api-key)|not logged in|login (?:expired|required)|please run /login|run /login|session expired|your session has expired|authentication_error)\b(?:[ ·.,\-]*(?:please run .*|run .*|fix external api key.*|please .*|/login.*|to .*))?[.!]?",
+            r"(?:(?:invalid (?:api key|bearer token|authentication credentials|x-api-key)|missing api key|login (?:expired|required))\b(?:[ ·.,\-]*(?:please run .*|run .*|fix external api key.*|please .*|/login.*))?|(?:not logged in|session expired|your session has expired)[ ·.,\-]+(?:please )?run (?:/login|'?claude\b).*|(?:please )?run /login)[.!]?",
         )
         .means(Kind::Auth, "the line says that the login is no longer valid"),
         line("claude-code.extra_usage_required", r"extra usage is required for\b.*")

@@ -61,7 +61,7 @@ fn sentences() -> Vec<Rule> {
         .means(Kind::Auth, "the line says that the login could not be refreshed"),
         line(
             "codex.sign_in_again",
-            r"(?:your (?:session|login|authentication(?: session| token)?|authorization session|access token)|the (?:login|access token)|provided authentication token|your authorization session was not initialized or) (?:has |is |was )?(?:been )?(?:expired|ended|invalid|revoked|invalidated|no longer valid).{0,60}|encountered invalidated oauth token\b.*",
+            r"(?:your (?:chatgpt |codex )?(?:session|login|authentication(?: session| token)?|authorization session|access token)|the (?:login|access token)|provided authentication token|your authorization session was not initialized or) (?:has |is |was )?(?:been )?(?:expired|ended|invalid|revoked|invalidated|no longer valid).{0,60}|encountered invalidated oauth token\b.*",
         )
         .means(Kind::Auth, "the line says that the login is no longer valid"),
         line("codex.route_error", r#"(?:route error \(400 invalid session\).*|"?your authorization session was not initialized or has expired"?)"#)

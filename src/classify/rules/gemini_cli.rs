@@ -28,16 +28,18 @@ pub(super) fn rules() -> Vec<Rule> {
             .means(Kind::RateLimit, "the line says that the quota of a model is used up"),
         ),
         model(
-            line("gemini-cli.switched_model", r"automatically switching from [\w.\-]+ to [\w.\-]+ for .{0,80}")
+            line("gemini-cli.switched_model", r"automatically switching from [\w.\-]+ to [\w.\-]+ for the remainder .{0,80}")
                 .means(Kind::RateLimit, "the tool goes on with a lesser model, because the quota of its own is used up"),
         ),
         line("gemini-cli.current_quota", r"you exceeded your current quota\b.*ai\.google\.dev.*")
             .means(Kind::RateLimit, "the line says that the quota is used up")
             .reset(ResetIn::Words),
-        line("gemini-cli.quota_metric", r"(?:quota exceeded for (?:quota )?metric|resource has been exhausted)\b.*")
+        line("gemini-cli.quota_metric", r"(?:quota exceeded for (?:quota )?metric|resource (?:has been )?exhausted)\b.*")
             .means(Kind::RateLimit, "the line says that the quota is used up")
             .scope(Scope::Words)
             .reset(ResetIn::Words),
+        line("gemini-cli.disabled", r"this service has been disabled in this account\b.*")
+            .means(Kind::Banned, "the line says that the account is disabled"),
         line("gemini-cli.api_key", &format!(r"(?:api key (?:not valid|expired|not found)|api_key_invalid)(?:\. please pass a valid api key)?(?:\. \(status: \w+\))?{TAIL}"))
             .means(Kind::Auth, "the line says that the key is not valid"),
         line(

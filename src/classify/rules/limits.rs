@@ -14,7 +14,7 @@ const WHICH: &str = r"(?:[\w.'+\-\[\]/]+ ){0,5}?";
 /// The same where they begin it: only words that name a limit, or any line that ends in "limit reached" would do.
 const NAMED: &str = concat!(
     r"(?:(?:(?:claude|anthropic|codex|chatgpt|openai|gemini|google|copilot|cursor|grok|kimi|glm|qwen|opencode)(?:'s)?(?: (?:ai|code|cli|pro|max|team))?",
-    r"|opus|sonnet|haiku|fable|rate|usage|session|hourly|daily|weekly|monthly|annual|[57]-(?:hour|day)|five[\- ]hour|5h|7d|seven-day|plan|account|subscription|organi[sz]ation(?:'s)?|org(?:'s)?|workspace|team|user|model|message|messages|request|requests|premium|free|free tier|tier|token|tokens|prompt|chat|all-models|key|oauth|current|total|overall|extra|individual|shared|[a-z]+-\d[\w.\-]*) ){0,5}?",
+    r"|opus|sonnet|haiku|fable|rate|usage|session|hourly|daily|weekly|monthly|annual|[57]-(?:hour|day)|five[\- ]hour|5h|7d|seven-day|plan|account|subscription|organi[sz]ation(?:'s)?|org(?:'s)?|workspace|team|model|message|messages|request|requests|premium|free|prompt|chat|all-models|key|oauth|current|total|overall|extra|individual|shared|[a-z]+-\d[\w.\-]*) ){0,5}?",
 );
 
 pub(super) fn rules() -> Vec<Rule> {
@@ -26,7 +26,7 @@ pub(super) fn rules() -> Vec<Rule> {
             "limit.spending",
             &[],
             &format!(
-                r"(?:you(?:'ve| have)? (?:hit|reached|exceeded) (?:your |the )?{WHICH}|(?:your |the )?{NAMED})(?:spend(?:ing)?|budget|credit) (?:cap|limit|threshold)(?: (?:has been |is |was )?(?:reached|exceeded|hit))?(?: set .{{1,60}})?{TAIL}"
+                r"(?:(?:you(?:'ve| have)?|your (?:workspace|organi[sz]ation|account|team|plan) has) (?:hit|reached|exceeded) (?:your |the |its )?{WHICH}(?:spend(?:ing)?|budget|credit)|(?:your |the )?{NAMED}spend(?:ing)?) (?:cap|limit|threshold)(?: of \$?[\d.,]+)?(?: (?:has been |is |was )?(?:reached|exceeded|hit))?(?: set .{{1,60}})?{TAIL}"
             ),
         )
         .means(FailureKind::Billing, "the line says that a spending limit is reached")
@@ -35,7 +35,7 @@ pub(super) fn rules() -> Vec<Rule> {
             "limit.you_hit",
             &[],
             &format!(
-                r"(?:sorry, )?you(?:'ve|'re| have| are)? (?:\([\w.\-]+\) )?(?:have )?(?:now |already |just )?(?:hit|reached|exceeded|at|over|used up|used all of|exhausted|run out of|out of) (?:your |the |a |all (?:of )?your )?{WHICH}(?:limits?|quota|extra usage|usage|allowance|requests|messages)(?: of requests with [\w. \-]{{1,40}}| of [\w ]{{1,30}}| for (?:this |the )?[\w.\- ]{{1,40}}| on [\w.\- ]{{1,40}}| with [\w.\- ]{{1,40}}| that restricts the number of .{{0,160}})?{TAIL}"
+                r"(?:sorry, )?you(?:'ve|'re| have| are)? (?:\([\w.\-]+\) )?(?:have )?(?:now |already |just )?(?:hit|reached|exceeded|used up|used all of|exhausted|run out of|out of) (?:your |the |a |all (?:of )?your )?{WHICH}(?:limits?|quota|extra usage|usage|allowance|requests|messages)(?: of requests with [\w. \-]{{1,40}}| of [\w ]{{1,30}}| for (?:this |the )?[\w.\- ]{{1,40}}| on [\w.\- ]{{1,40}}| with [\w.\- ]{{1,40}}| that restricts the number of .{{0,160}})?{TAIL}"
             ),
         ))
         .source(CLAUDE),
@@ -51,7 +51,7 @@ pub(super) fn rules() -> Vec<Rule> {
             "limit.reached",
             &[],
             &format!(
-                r"(?:the |your |this )?{NAMED}(?:limit|quota|allowance)s? (?:has been |have been |is |was |for [\w.\- ]{{1,40}} )?(?:reached|exceeded|exhausted|hit|used up|depleted)(?: (?:for|on|with) (?:the |this )?(?:opus|sonnet|haiku|model|gemini|gpt|claude|codex|o\d|\d+[ \-]?(?:hours?|days?|h|d)\b)[\w.\-]*(?: [\w.\-]+)?)?{TAIL}"
+                r"(?:the |your |this )?{NAMED}(?:quota limit|limit|quota|allowance)s? (?:has been |have been |is |was |for [\w.\- ]{{1,40}} )?(?:reached|exceeded|exhausted|hit|used up|depleted)(?: (?:for|on|with) (?:the |this |all )?(?:opus|sonnet|pro|flash|haiku|model|gemini|gpt|claude|codex|o\d|\d+[ \-]?(?:hours?|days?|h|d)\b)[\w.\-]*(?: [\w.\-]+)?)?{TAIL}"
             ),
         ))
         .source(CLAUDE),
@@ -64,7 +64,7 @@ pub(super) fn rules() -> Vec<Rule> {
         limit(Rule::sentence(
             "limit.agent_reached",
             &[],
-            &format!(r"the (?:agent|model|account|assistant|subscription) has (?:hit|reached|exceeded) (?:its|the) {WHICH}(?:limit|quota)(?: and can't respond right now)?{TAIL}"),
+            &format!(r"(?:the|your) (?:agent|model|account|assistant|subscription|workspace|organi[sz]ation|team|plan) has (?:hit|reached|exceeded) (?:its|the|your) {WHICH}(?:limit|quota)(?: and can't respond right now)?{TAIL}"),
         ))
         .source("https://github.com/Abilityai/trinity/issues/792"),
         // Written out in other languages by apps that are localised.

@@ -8,23 +8,32 @@ const COPILOT: &str = "https://github.com/github/copilot-cli/issues";
 const PROXY: &str = "https://github.com/router-for-me/CLIProxyAPI/issues";
 const WRAPPER: &str = "https://github.com/steipete/CodexBar/issues";
 
+/// Asked before all others: limits of services and machines that no subscription is about.
+pub(super) fn foreign() -> Vec<Rule> {
+    vec![
+        Rule::sentence(
+            "other.foreign_service",
+            &[],
+            r".{0,120}(?:api rate limit exceeded|secondary rate limit|pull rate limit|toomanyrequests|abuse detection|npm err|\bgithub\b|docker ?hub|\bregistry\b|pypi|crates\.io|rubygems|maven|slack api|discord api|geocoding|\bstripe\b).*|.{0,80}\b(?:size|files?|disk|storage|memory|characters?|upload|download|lines?|percent|head|speed|words?|bandwidth|recursion|depth|stack|inodes?|cpu|heap|descriptors?|swap|recipients?|attachments?|rows?|columns?) (?:[0-9a-z\-]+ ){0,2}(?:limit|quota)\b.*",
+        )
+        .means_nothing("the line is about another service")
+        .source("https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api"),
+    ]
+}
+
 pub(super) fn rules() -> Vec<Rule> {
     let line = |id, source: &str, pattern: &str| Rule::sentence(id, &[], pattern).source(source);
     vec![
-        line(
-            "other.foreign_service",
-            "https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api",
-            r".{0,120}(?:api rate limit exceeded|secondary rate limit|pull rate limit|toomanyrequests|abuse detection|npm err|\bgithub\b|docker ?hub|\bregistry\b|pypi|crates\.io|rubygems|maven|slack api|discord api|geocoding).*",
-        )
-        .means_nothing("the line is about another service"),
         line("other.key_limit", "https://openrouter.ai/docs/api-reference/limits", &format!(r"(?:api )?key limit exceeded(?: \([\w ]+\))?{TAIL}"))
             .means(Kind::Billing, "the line says that the key's credit is used up"),
+        line("other.no_payment_method", "https://opencode.ai/docs/zen", r"no payment method\b.*")
+            .means(Kind::Billing, "the line says that the account is not paid"),
         line("other.no_quota", COPILOT, &format!(r"you have no (?:remaining )?quota(?: left)?{TAIL}"))
             .means(Kind::Billing, "the line says that the account has no quota of its own"),
         line("other.token_usage", COPILOT, &format!(r"(?:sorry, )?you(?:'ve| have) exceeded your (?:\w+ )?token usage{TAIL}"))
             .means(Kind::RateLimit, "the line says that the quota is used up")
             .reset(ResetIn::Words),
-        line("other.claude_openai_balance", PROXY, &format!(r"(?:insufficient balance(?: or no resource package)?|insufficient (?:credits?|funds)|余额不足.*){TAIL}"))
+        line("other.claude_openai_balance", PROXY, &format!(r"(?:insufficient balance or no resource package|余额不足.*){TAIL}"))
             .means(Kind::Billing, "the line says that the account has no credit"),
         line("other.proxy_auth", PROXY, r"authentication error with [\w\-]+'s api: .*(?:invalid_grant|token refresh failed|401|expired|revoked).*")
             .means(Kind::Auth, "the line says that the login could not be refreshed"),
