@@ -130,6 +130,31 @@ async fn a_session_that_hits_its_limit_moves_its_agent_once_and_an_old_one_that_
 }
 
 #[tokio::test]
+async fn ever_new_wordings_are_told_with_their_source_twenty_of_an_agent_in_an_hour_and_the_rest_counted() {
+    let sources = "sources = [{ files = \"HOME/projects/**/*.jsonl\" }, { files = \"HOME/projects/**/*.log\" }]";
+    let mut site = started(sources).await;
+    for (name, first) in [("s.jsonl", 'a'), ("s.log", 'q')] {
+        let words = (b'a'..b'a' + 15).map(char::from);
+        let mut printed: Vec<_> =
+            words.map(|word| format!("Quota of sort {first}{word} exhausted, ask them")).collect();
+        // Once it is recorded, everything before it has been read.
+        printed.push(dated(&lines::overload(), 0));
+        write(&site, name, &printed);
+    }
+    recorded(&site, "overload", 2).await;
+    let metrics = site.call("GET", "/metrics", None).await.text;
+    assert!(metrics.contains("switchman_unclassified_lines_total 30"), "{metrics}");
+    site.stop().await;
+    let told = site.events("failure.unclassified");
+    assert_eq!(told.len(), 20, "{told:#?}");
+    for event in told {
+        let (sender, text) = (event["sender"].as_str().unwrap(), event["text"].as_str().unwrap());
+        let ends = if text.starts_with("Quota of sort a") { "/**/*.jsonl" } else { "/**/*.log" };
+        assert!(sender.starts_with("files:/") && sender.ends_with(ends), "{event:#}");
+    }
+}
+
+#[tokio::test]
 async fn a_daemon_that_is_killed_loses_no_line_and_applies_none_twice() {
     let mut site = site(SESSIONS);
     site.start().await;

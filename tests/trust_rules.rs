@@ -7,7 +7,7 @@ use switchman::domain::{
     AgentRecord, Change, FailureKind, Generation, Origin, Outcome, Report, Reporter, Sign, Trust, TurnId, Wall,
 };
 use switchman::machine::agent::testing::{Rig, START, life, policy, report};
-use switchman::machine::agent::{Command, Decision, Event, Phase, Pick, WINDOW};
+use switchman::machine::agent::{Command, Decision, Event, LAST_WORDS, Phase, Pick, WINDOW};
 use switchman::machine::policy::{Policy, TextPolicy};
 use switchman::machine::timer::Timer;
 use switchman::machine::turns::TurnRequest;
@@ -202,6 +202,49 @@ fn an_end_before_the_line_or_long_after_it_says_nothing() {
 }
 
 #[test]
+fn only_what_was_said_within_ten_seconds_of_the_end_are_last_words_by_their_own_times() {
+    let late = Duration::from_millis(1);
+    for (before_the_end, are_last_words) in [(LAST_WORDS, true), (LAST_WORDS + late, false), (30 * SECOND, false)] {
+        let mut rig = claiming();
+        rig.pass(before_the_end);
+        let decision = ends(&mut rig, false);
+        assert_eq!(moves(&decision), are_last_words, "{before_the_end:?}");
+        assert_eq!(rig.state.claims().count(), usize::from(!are_last_words), "it waits for what else may agree");
+
+        // It is read long after it was written, and after the end was told.
+        let mut rig = Rig::serving("a");
+        let line_at = rig.now.wall;
+        rig.pass(before_the_end);
+        let _ = ends(&mut rig, false);
+        rig.pass(60 * SECOND);
+        assert_eq!(moves(&rig.report(written(limit(), line_at))), are_last_words, "{before_the_end:?}");
+
+        // It is read at once, and the end is told long after it.
+        let mut rig = claiming();
+        let at = rig.now.wall.plus(before_the_end);
+        rig.pass(60 * SECOND);
+        assert_eq!(moves(&rig.send(Event::Ended { at, was_killed: false })), are_last_words, "{before_the_end:?}");
+    }
+}
+
+#[test]
+fn an_end_that_says_nothing_about_a_line_leaves_it_to_other_signs_and_the_next_end_is_not_its() {
+    let mut rig = claiming();
+    rig.pass(30 * SECOND);
+    assert!(!moves(&ends(&mut rig, false)));
+    rig.pass(SECOND);
+    assert!(!moves(&ends(&mut rig, false)));
+    is_moved(&another_says(&mut rig, "a", FailureKind::RateLimit), Sign::Agent);
+}
+
+#[test]
+fn a_kill_speaks_against_what_was_said_long_before_it_as_well() {
+    let mut rig = claiming();
+    rig.pass(30 * SECOND);
+    is_dropped(&ends(&mut rig, true), "the agent was killed or told to stop");
+}
+
+#[test]
 fn c3_a_kill_bears_nothing_out_and_takes_the_last_words_along() {
     let mut rig = claiming();
     rig.pass(SECOND);
@@ -320,6 +363,62 @@ fn a_turn_that_ends_well_speaks_against_a_line_whichever_is_heard_of_first() {
 }
 
 #[test]
+fn a_turn_that_ends_well_beside_another_one_does_not_speak_for_that() {
+    // Both run while the line is written: it may be of either.
+    let mut rig = Rig::serving("a");
+    let refused = rig.holds("s", "ann");
+    let served = rig.holds("t", "ann");
+    rig.pass(SECOND);
+    let _ = rig.report(limit());
+    rig.pass(SECOND);
+    let decision = rig.complete(served);
+    assert!(!moves(&decision));
+    assert_eq!((judged(&decision), rig.state.claims().count()), (vec![], 1));
+    is_moved(&turn_fails(&mut rig, refused), Sign::Turn);
+
+    // The same with the line read after both have ended.
+    let mut rig = Rig::serving("a");
+    let refused = rig.holds("s", "ann");
+    let served = rig.holds("t", "ann");
+    rig.pass(SECOND);
+    let line_at = rig.now.wall;
+    rig.pass(SECOND);
+    let _ = rig.complete(served);
+    rig.pass(SECOND);
+    let _ = turn_fails(&mut rig, refused);
+    is_moved(&rig.report(written(limit(), line_at)), Sign::Turn);
+}
+
+#[test]
+fn a_turn_that_began_after_a_line_and_ends_well_speaks_against_it_whatever_runs_beside_it() {
+    for is_read_late in [false, true] {
+        let mut rig = Rig::serving("a");
+        rig.holds("s", "ann");
+        let line = written(limit(), rig.now.wall);
+        if !is_read_late {
+            let _ = rig.report(line.clone());
+        }
+        rig.pass(SECOND);
+        let served = rig.holds("t", "ann");
+        rig.pass(SECOND);
+        let completed = rig.complete(served);
+        let decision = if is_read_late { rig.report(line) } else { completed };
+        is_dropped(&decision, "a turn has ended well since");
+    }
+}
+
+#[test]
+fn a_turn_that_ran_alone_when_the_line_was_written_speaks_against_it_whatever_began_later() {
+    let mut rig = Rig::serving("a");
+    let served = rig.holds("s", "ann");
+    let _ = rig.report(limit());
+    rig.pass(SECOND);
+    rig.holds("t", "ann");
+    rig.pass(SECOND);
+    is_dropped(&rig.complete(served), "a turn has ended well since");
+}
+
+#[test]
 fn a3_a_line_about_a_generation_that_is_over_moves_nobody() {
     let mut rig = claiming();
     let _ = rig.operator(Command::Switch { to: Some("b".into()), force: false, reason: None });
@@ -423,7 +522,7 @@ fn a_claim_outlives_the_daemon_for_what_is_left_of_its_time() {
     let _ = rig.is_killed();
     assert_eq!((rig.state.claims().count(), rig.due_in(Timer::Claims)), (1, Some(20 * SECOND)));
     let mut late = rig.clone();
-    is_moved(&ends(&mut rig, false), Sign::Exit);
+    is_moved(&another_says(&mut rig, "a", FailureKind::RateLimit), Sign::Agent);
     assert_eq!(judged(&late.tick_after(20 * SECOND)), [(Outcome::Ignored, None)]);
 }
 

@@ -29,7 +29,7 @@ use crate::domain::{
     Answer, FailureId, FailureKind, Generation, LogPosition, Model, Report, ReportId, Reporter, SourceId, Stamp,
     Steady, SubscriptionName, Trust, TurnId, Wall, Window,
 };
-use crate::machine::agent::{Command, Reply, Ticket};
+use crate::machine::agent::{Command, LAST_WORDS, Reply, Ticket};
 use crate::machine::turns::TurnRequest;
 
 /// Reports that wait for the actor, at most.
@@ -49,6 +49,10 @@ const SETTLED_MAX: usize = 16;
 
 /// How long an answer serves repeats before the machine is asked again.
 const SETTLED_FOR: Duration = Duration::from_secs(30);
+
+/// A line of an agent's text is a repeat of one that was written in the same stretch of so long: whether it was among the
+/// last words of its process goes by the time of the first of them, which must not be much older than the last.
+const SAID_AT_ONCE: Duration = Duration::from_secs(LAST_WORDS.as_secs() / 2);
 
 /// How soon counted repeats are written down.
 pub const FLUSH_AFTER: Duration = Duration::from_millis(800);
@@ -109,12 +113,17 @@ struct Key {
     weight: (Trust, bool),
     /// Whether somebody told it, or it was read: what is told in two ways is two signs.
     was_told: bool,
+    /// Of text that needs a second sign: when it was written, in stretches of [`SAID_AT_ONCE`].
+    stretch: Option<i64>,
     /// Where it was read: a count that is written down takes the place of one part of one source along.
     place: Option<(SourceId, String)>,
 }
 
 impl Key {
-    fn of(report: &Report, stamp: &Stamp) -> Self {
+    fn of(report: &Report, stamp: &Stamp, now: Steady) -> Self {
+        let is_claim = report.trust == Trust::Text && report.reporter == Reporter::Agent;
+        let at = report.observed_at.map_or_else(|| i64::try_from(now.0).unwrap_or(i64::MAX), |at| at.0);
+        let length = i64::try_from(SAID_AT_ONCE.as_millis()).unwrap_or(i64::MAX);
         Self {
             kind: report.kind,
             subscription: report.subscription.clone(),
@@ -127,6 +136,7 @@ impl Key {
             reporter: report.reporter,
             weight: (report.trust, report.is_hearsay),
             was_told: report.was_told(),
+            stretch: is_claim.then(|| at.div_euclid(length)),
             place: report.read_to.as_ref().map(|at| (at.source().clone(), at.part().to_owned())),
         }
     }
@@ -283,7 +293,7 @@ impl Intake {
                     Some(_) => None,
                 }
             }
-            None => Some(Key::of(&report, &stamp)),
+            None => Some(Key::of(&report, &stamp, now)),
         };
         if let Some(key) = &key {
             if let Some(index) = self.settled.iter().position(|settled| &settled.key == key)

@@ -30,7 +30,7 @@ use self::progress::Progress;
 use super::handle::{ReportError, Switchman};
 use super::intake::Hints;
 use super::seat::Seat;
-use super::shapes::{self, Shapes};
+use super::shapes::{self, Noted};
 use crate::classify::{Context, Shape, Verdict, stated_time};
 use crate::domain::duration::backoff;
 use crate::domain::{
@@ -79,8 +79,6 @@ pub(super) struct Reader {
     pub(super) progress: Progress,
     /// When the log was first asked for.
     pub(super) asked_at: Wall,
-    /// Wordings that were told.
-    pub(super) shapes: Shapes,
     pub(super) stop: watch::Receiver<bool>,
 }
 
@@ -266,10 +264,7 @@ impl Reader {
         let report = Report {
             observed_at: Some(at),
             read_to: stream.position(line),
-            sender: match &self.source {
-                SourceId::Container => "log".to_owned(),
-                source => source.to_string(),
-            },
+            sender: self.sender(),
             ..report_of(verdict, line, stream.instance())
         };
         let mut tries = 0_u32;
@@ -294,10 +289,20 @@ impl Reader {
         }
     }
 
-    /// A wording that looks like a limit and that no rule knows is told once.
-    fn unclassified(&mut self, text: &[u8], shape: &Shape) {
-        if !self.shapes.note(shape) {
-            return;
+    /// Whose word it is that stands in this source.
+    fn sender(&self) -> String {
+        match &self.source {
+            SourceId::Container => "log".to_owned(),
+            source @ (SourceId::Files(_) | SourceId::Journal(_) | SourceId::Stdin) => source.to_string(),
+        }
+    }
+
+    /// A wording that looks like a limit and that no rule knows is told once, or at least counted.
+    fn unclassified(&self, text: &[u8], shape: &Shape) {
+        match self.seat.notes_shape(shape, self.switchman.now().steady) {
+            Noted::Tell => {}
+            Noted::Count => return self.switchman.telemetry().metrics().unclassified_line(),
+            Noted::Known => return,
         }
         let state = self.seat.state();
         self.switchman.telemetry().emit(events::FailureUnclassified {
@@ -306,7 +311,7 @@ impl Reader {
             kind: FailureKind::Unknown,
             subscription: state.subscription(),
             generation: state.assignment.as_ref().map(|current| current.generation),
-            sender: "log",
+            sender: &self.sender(),
             count: 1,
             reason: Some("it looks like a limit, and no rule knows its wording"),
             text: Some(&shapes::shown(text)),

@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 
 use super::agent::AgentMsg;
 use super::intake::{Admission, Hints, Intake, Waited};
-use crate::classify::Zone;
+use super::shapes::{Noted, Shapes};
+use crate::classify::{Shape, Zone};
 use crate::domain::{AgentName, Report, SourceId, Stamp, Steady, Tool};
 use crate::machine::agent::{AgentState, Command, Reply, Ticket};
 use crate::machine::policy::Policy;
@@ -33,6 +34,8 @@ pub struct Seat {
     unread: Mutex<BTreeMap<SourceId, String>>,
     /// The time zone that its container keeps.
     zone: Mutex<Zone>,
+    /// Wordings of its output that nobody knows.
+    shapes: Mutex<Shapes>,
 }
 
 /// The intake, and where its wake token goes.
@@ -58,6 +61,7 @@ impl Seat {
             effect: Mutex::default(),
             unread: Mutex::default(),
             zone: Mutex::new(Zone::UTC),
+            shapes: Mutex::default(),
         }
     }
 
@@ -159,6 +163,11 @@ impl Seat {
     pub(super) fn keeps_zone(&self, name: Option<&str>) {
         let zone = name.and_then(Zone::named).unwrap_or(Zone::UTC);
         *self.zone.lock().unwrap_or_else(PoisonError::into_inner) = zone;
+    }
+
+    /// Takes note of a wording that nobody knows, wherever its agent used it.
+    pub(super) fn notes_shape(&self, shape: &Shape, now: Steady) -> Noted {
+        self.shapes.lock().unwrap_or_else(PoisonError::into_inner).note(shape, now)
     }
 
     /// Takes a report in.

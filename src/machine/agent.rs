@@ -49,7 +49,7 @@ pub mod testing;
 mod turning;
 mod voluntary;
 
-pub use corroborating::WINDOW;
+pub use corroborating::{LAST_WORDS, WINDOW};
 pub use signs::Signs;
 pub use turning::UNTAKEN_FOR;
 

@@ -93,7 +93,7 @@ events! {
     counts |e, m| m.failures_counted(e.kind, Outcome::Ignored, e.count);
     /// A failure was recorded that nothing is understood of; takes the place of `failure.ignored`. Or a line of the agent's
     /// output looks like a limit and no rule knows its wording (`text`, cut and with what may be a secret masked): once for
-    /// each wording and agent, without a `failure`.
+    /// each wording and agent, at most 20 of an agent in an hour (the metric counts each), without a `failure`.
     WARN "failure.unclassified" FailureUnclassified<'a> {
         agent: &'a AgentName, failure: Option<&'a FailureId>, kind: FailureKind,
         subscription: Option<&'a SubscriptionName>, generation: Option<Generation>, sender: &'a str, count: u64,

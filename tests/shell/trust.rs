@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use switchman::domain::{AgentName, FailureKind, Generation, Outcome, Report, Reporter, Sign, Trust};
-use switchman::machine::agent::{Phase, WINDOW};
+use switchman::machine::agent::{LAST_WORDS, Phase, WINDOW};
 
 use crate::rig::{Rig, limit};
 
@@ -83,6 +83,29 @@ async fn the_end_of_its_container_after_the_line_moves_it_once() {
     let counted = format!("switchman_failures_corroborated_total{{kind=\"{kind}\",by=\"{by}\"}} 1");
     let metrics = rig.metrics().await;
     assert!(metrics.contains(&counted), "{metrics}");
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_printed_again_and_again_counts_from_its_last_time() {
+    let rig = serving(&["one"]).await;
+    for _ in 0..4 {
+        assert_eq!(rig.report("one", text()).await.outcome, Outcome::Uncorroborated);
+        rig.sleep(8 * SECOND).await;
+    }
+    rig.world.end_by_itself(&one(), 1, false);
+    rig.until("one", is_in(2)).await;
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_long_after_the_line_does_not_move_it() {
+    let rig = serving(&["one"]).await;
+    let _ = rig.report("one", text()).await;
+    rig.sleep(LAST_WORDS + SECOND).await;
+    rig.world.end_by_itself(&one(), 1, false);
+    rig.sleep(WINDOW).await;
+    assert_eq!(rig.state("one").generation(), Generation(1));
     rig.stop().await;
 }
 

@@ -30,7 +30,6 @@ use crate::actor::probes::Asking;
 use crate::actor::readers::Reader;
 use crate::actor::readers::progress::Progress;
 use crate::actor::seat::Seat;
-use crate::actor::shapes::Shapes;
 use crate::actor::tasks::TaskName;
 use crate::actor::watchers;
 use crate::domain::{AgentName, LogPosition, ProbePlan, SourceId, SubscriptionName};
@@ -357,8 +356,8 @@ impl Supervised {
                     switchman.clock().sleep(ASK_AGAIN).await;
                 },
             };
-            let (progress, shapes) = (Progress::written(read_to), Shapes::default());
-            Reader { switchman, seat, logs, source, progress, asked_at, shapes, stop }.run().await;
+            let progress = Progress::written(read_to);
+            Reader { switchman, seat, logs, source, progress, asked_at, stop }.run().await;
         });
     }
 

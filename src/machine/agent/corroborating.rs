@@ -5,12 +5,12 @@
 //!
 //! | what happens | what becomes of the claim |
 //! |---|---|
-//! | the life that wrote it ends by itself, with whatever code | judged: its last words were true |
+//! | the life that wrote it ends by itself within [`LAST_WORDS`], with whatever code | judged: its last words were true |
 //! | that life is killed, or told to stop | dropped: whatever its last words were (C3) |
 //! | a turn fails in which it was written, and nobody says that something else is to blame | judged |
 //! | the same kind is reported in another way: by the API, or as a record of the tool's | judged |
 //! | another agent says the same of the same subscription | judged |
-//! | a turn ends well after it | dropped: the subscription serves |
+//! | a turn ends well that began after it, or that alone ran when it was written | dropped: the subscription serves |
 //! | the agent comes to another generation | dropped: it is about the past |
 //! | nothing, for [`WINDOW`] | dropped |
 //! | the config says `text = "trusted"`, or `"off"` | judged, or dropped |
@@ -29,6 +29,7 @@ use super::deciding::Deciding;
 use super::event::IgnoreReason;
 use super::phase::Waiting;
 use super::reporting::{self, Finding, Waited};
+use super::signs::{Ran, Signs};
 use super::state::AgentState;
 use crate::domain::{
     Deferred, Due, FailureKind, Moment, Outcome, Report, Reporter, Sign, Stamp, SubscriptionName, Trust, Turn, Wall,
@@ -40,12 +41,16 @@ use crate::machine::timer::Timer;
 /// How far two signs of one failure may lie apart.
 pub const WINDOW: Duration = Duration::from_secs(120);
 
+/// How long before its process ended by itself an agent may have said something that counts as its last words; both by
+/// their own times, whichever is heard of first. What was said earlier was survived, so the end says nothing about it.
+pub const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// Claims that wait at the same time, at most: the oldest goes.
 const CLAIMS_MAX: usize = 16;
 
 /// What the reporter of a claim is told.
 const WAITS: &str = "it is text, and moves the agent only if a second sign agrees within 2 min: its process ends by \
-                     itself, a turn fails, it is reported in another way, or another agent on the subscription says the same";
+                     itself within 10 s, a turn fails, it is reported in another way, or another agent on the subscription says the same";
 
 /// Why a report says nothing, whatever it is about; with what was known of it before.
 pub(super) fn silences(d: &Deciding<'_>, report: &Report) -> Option<String> {
@@ -86,10 +91,10 @@ pub(super) fn claim(d: &mut Deciding<'_>, waiting: Box<Waiting>, report: Report,
     d.state.deferred.push(claim);
     arm(d);
     let is_it = |claim: &Deferred| claim.failure == failure;
-    if d.state.signs.has_succeeded_after(written) {
+    if d.state.signs.is_disproved(written, &running(d)) {
         return drop_those(d, "a turn has ended well since", is_it);
     }
-    match d.state.signs.end_after(written, WINDOW) {
+    match end_of(&d.state.signs, written) {
         Some(true) => return drop_those(d, KILLED, is_it),
         Some(false) => return agree(d, Sign::Exit, is_it),
         None => {}
@@ -111,14 +116,26 @@ fn written(claim: &Deferred) -> Wall {
     claim.report.observed_at.map_or(claim.at, |observed| observed.min(claim.at))
 }
 
+/// How the life ended that wrote something at this time: whether it was killed. `None` if that says nothing about it.
+fn end_of(signs: &Signs, written: Wall) -> Option<bool> {
+    let (at, was_killed) = signs.end_after(written)?;
+    let within = if was_killed { WINDOW } else { LAST_WORDS };
+    (at <= written.plus(within)).then_some(was_killed)
+}
+
+/// When the turns began in which work is done now.
+fn running(d: &Deciding<'_>) -> Vec<Wall> {
+    d.state.turns.turns().filter(|turn| turn.is_taken).map(|turn| turn.begun_at).collect()
+}
+
 /// A life of the agent has ended.
 pub(super) fn ended(d: &mut Deciding<'_>, at: Wall, was_killed: bool) {
     d.state.signs.note_end(at, was_killed);
     // Each claim is about the first end after it.
     let signs = d.state.signs.clone();
-    let is_killed = |claim: &Deferred| signs.end_after(written(claim), WINDOW) == Some(true);
+    let is_killed = |claim: &Deferred| end_of(&signs, written(claim)) == Some(true);
     drop_those(d, KILLED, is_killed);
-    let ended = |claim: &Deferred| signs.end_after(written(claim), WINDOW) == Some(false);
+    let ended = |claim: &Deferred| end_of(&signs, written(claim)) == Some(false);
     agree_with_newest(d, Sign::Exit, ended);
 }
 
@@ -133,11 +150,24 @@ pub(super) fn failed(d: &mut Deciding<'_>, turn: &Turn) {
     agree_with_newest(d, Sign::Turn, |claim| written(claim) >= begun);
 }
 
-/// A turn of the agent has ended well: the subscription serves it.
-pub(super) fn succeeded(d: &mut Deciding<'_>) {
-    let now = d.wall();
-    d.state.signs.note_success(now);
-    drop_those(d, "a turn has ended well since", |claim| written(claim) <= now);
+/// A turn of the agent has ended, for whatever reason: what was written in it is not of another one.
+pub(super) fn ran(d: &mut Deciding<'_>, turn: &Turn) {
+    if turn.is_taken {
+        let ran = ran_until_now(d, turn);
+        d.state.signs.note_ran(ran);
+    }
+}
+
+/// A turn of the agent has ended well: the subscription serves it. Others that ran beside it may have failed all the same.
+pub(super) fn succeeded(d: &mut Deciding<'_>, turn: &Turn) {
+    let ran = ran_until_now(d, turn);
+    d.state.signs.note_success(ran);
+    let (signs, running) = (d.state.signs.clone(), running(d));
+    drop_those(d, "a turn has ended well since", |claim| signs.disproves(&ran, written(claim), &running));
+}
+
+fn ran_until_now(d: &Deciding<'_>, turn: &Turn) -> Ran {
+    Ran { number: turn.id.number, begun: turn.begun_at, ended: d.wall() }
 }
 
 /// A report that moves nobody may say that a turn has failed, and why: only if nobody knows why, it is a sign.

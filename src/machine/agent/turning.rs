@@ -197,7 +197,7 @@ fn complete(d: &mut Deciding<'_>, ticket: Ticket, turn: &Turn, is_ok: bool) {
     }
     if let Some(ended) = end(d, number, if is_ok { TurnEnd::Complete } else { TurnEnd::Failed }, None, None) {
         answer(d, ticket, TurnReply::Ended(ended));
-        if is_ok { corroborating::succeeded(d) } else { corroborating::failed(d, turn) }
+        if is_ok { corroborating::succeeded(d, turn) } else { corroborating::failed(d, turn) }
     }
 }
 
@@ -272,6 +272,7 @@ fn end(
     reason: Option<String>,
 ) -> Option<TurnRecord> {
     let turn = d.state.turns.end(number)?;
+    corroborating::ran(d, &turn);
     let ended = TurnEnded { end, at: d.wall(), by, reason };
     d.change(Change::TurnEnded { turn: Box::new(turn.clone()), ended: ended.clone() });
     Some(TurnRecord { turn, ended: Some(ended) })
