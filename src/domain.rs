@@ -34,7 +34,7 @@ pub(crate) mod words;
 
 pub use assignment::{Assignment, Delivered, Instance, RuntimeState, Sighting};
 pub use container::{ContainerProblem, FoundContainer, Sought};
-pub use cooldown::{Cooldown, CooldownKey, CooldownSource, Reach};
+pub use cooldown::{Cooldown, CooldownKey, CooldownSource, JUST_PAST, Reach};
 pub use credential::CredentialRef;
 pub use delivery::{Apply, Format, Reload};
 pub use disposition::Disposition;

@@ -36,7 +36,7 @@ use crate::domain::duration::backoff;
 use crate::domain::{
     Change, ContainerPosition, Due, FailureKind, Instance, LogPosition, Origin, Report, Reporter, SourceId, Wall,
 };
-use crate::ports::logs::{LogBatch, LogError, LogLine, LogRead, LogSource, LogStream};
+use crate::ports::logs::{LineMark, LogBatch, LogError, LogLine, LogRead, LogSource, LogStream};
 use crate::telemetry::events;
 
 /// A stream that says nothing for so long is opened again: it may be dead without anybody knowing.
@@ -220,19 +220,23 @@ impl Reader {
         let mut context = Context { zone: self.seat.zone(), ..Context::new(Some(self.seat.tool()), Wall(0)) };
         let mut last: Option<&LogLine> = None;
         let mut is_stopped = false;
+        let now = self.switchman.clock().now().wall;
         for (text, line) in batch.iter() {
             cut += usize::from(line.is_cut);
             context.at = line.at;
+            // A file's lines are dated by the file, which may have been written to long before.
+            let is_of_file = matches!(line.position, LineMark::Byte { .. });
+            let read_at = if is_of_file { now } else { line.at };
             let mut said = classifier.line(text, &context);
             // Almost no line gets here, so almost none is parsed for its time.
             let tells = said.failure.is_some() || !said.readings.is_empty();
             if tells && stream.instance().is_none() {
-                context.at = time_of(text, line.at);
+                context.at = time_of(text, line, read_at);
                 if context.at != line.at {
                     said = classifier.line(text, &context);
                 }
             }
-            let is_history = context.at.plus(HISTORY) < line.at;
+            let is_history = context.at.plus(HISTORY) < read_at;
             if let Some(shape) = said.unclassified.as_ref().filter(|_| !is_history) {
                 self.unclassified(text, shape);
             }
@@ -421,8 +425,8 @@ fn origin(line: &LogLine, of: Option<&Instance>) -> Origin {
 }
 
 /// When a line was written that nobody else has dated. A time that has not come yet is none.
-fn time_of(text: &[u8], read_at: Wall) -> Wall {
-    stated_time(text).filter(|stated| *stated <= read_at).unwrap_or(read_at)
+fn time_of(text: &[u8], line: &LogLine, read_at: Wall) -> Wall {
+    stated_time(text).filter(|stated| *stated <= read_at).unwrap_or(line.at)
 }
 
 fn report_of(verdict: Verdict, line: &LogLine, of: Option<&Instance>) -> Report {

@@ -1,7 +1,9 @@
 //! What the answer to a probe says of a subscription.
 //!
 //! ```text
-//!   2xx ──► it serves, and so do the windows that the headers tell
+//!   2xx ──► is the body an error?                          yes ──► nothing is said
+//!           headers of a plan, or a JSON object for a body?  yes ──► it serves, and so do the windows that the headers tell
+//!                                                            no ───► nothing is said
 //!   4xx ──► headers or body name a window of the plan that is used up?  yes ──► exhausted: these windows refuse
 //!                                                                      no ───► the credential, the credit? refused
 //!   else ──► nothing is said                                                   else: nothing is said
@@ -11,6 +13,8 @@
 //! quote an answer, which may repeat what was sent.
 //!
 //! Tests: below.
+
+use serde_json::{Map, Value};
 
 use super::classifier::Classifier;
 use super::context::Context;
@@ -40,7 +44,10 @@ pub fn probed(classifier: &Classifier, answer: &Evidence, context: &Context) -> 
     let told = readings::of_headers(headers, context);
     let is_refusing = |reading: &WindowReading| !reading.serves;
     if (200..=299).contains(&status) {
-        return Probed::Served(served(told, answer));
+        return match doubt(answer) {
+            None => Probed::Served(served(told, answer)),
+            Some(why) => Probed::Nothing(format!("status {status}, but {why}"), true),
+        };
     }
     let verdict = classifier.evidence(answer, context);
     match status {
@@ -60,6 +67,20 @@ pub fn probed(classifier: &Classifier, answer: &Evidence, context: &Context) -> 
                 Probed::Nothing(format!("status {status} says nothing about the subscription"), is_transient)
             }
         },
+    }
+}
+
+/// Why a success is not believed: gateways wrap errors in one, or answer with a page of their own.
+fn doubt(answer: &Evidence) -> Option<&'static str> {
+    let body = answer.body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok());
+    let object = body.as_ref().and_then(Value::as_object);
+    let is_error = |object: &Map<String, Value>| object.get("error").is_some_and(|error| !error.is_null());
+    match object {
+        // A response that serves may have the member, with nothing in it.
+        Some(object) if is_error(object) => Some("its body is an error"),
+        Some(_) => None,
+        None if readings::speaks_of_a_plan(&answer.headers) => None,
+        None => Some("neither its headers nor its body are those of the provider"),
     }
 }
 
@@ -130,7 +151,30 @@ mod tests {
         assert!(matches!(served, Probed::Served(_)));
         let whole = (Window::Unknown, true, None);
         assert_eq!(windows(&served), [(Window::FiveHour, true, Some(Utilisation(250))), whole]);
-        assert_eq!(windows(&answered(201, &[], "")), [whole], "a key has no windows");
+        assert_eq!(windows(&answered(201, &[], r#"{"id":"msg_1","error":null}"#)), [whole], "a key has no windows");
+    }
+
+    #[test]
+    fn a_success_that_is_none_lifts_nothing() {
+        let allowed = ("anthropic-ratelimit-unified-status", "allowed");
+        let error = r#"{"type":"error","error":{"type":"overloaded_error"}}"#;
+        for (headers, body) in [
+            (&[][..], error),
+            (&[allowed], error),
+            (&[], r#"{"error":"quota exceeded"}"#),
+            (&[], ""),
+            (&[], "<html>sign in</html>"),
+            (&[], r#"[{"id":"msg_1"}]"#),
+            (&[("x-ratelimit-limit-requests", "60")], "ok"),
+        ] {
+            let nothing = answered(200, headers, body);
+            assert!(matches!(nothing, Probed::Nothing(_, true)), "{headers:?} {body}: {nothing:?}");
+        }
+        for (headers, body) in
+            [(&[allowed][..], "cut off"), (&[("X-Codex-Primary-Used-Percent", "7")], ""), (&[], "{}")]
+        {
+            assert!(matches!(answered(200, headers, body), Probed::Served(_)), "{headers:?} {body}");
+        }
     }
 
     #[test]

@@ -297,6 +297,12 @@ pub(super) fn is_plan_used_up(headers: &[(String, String)]) -> bool {
     })
 }
 
+/// Whether headers are those with which a provider tells of a plan.
+pub(super) fn speaks_of_a_plan(headers: &[(String, String)]) -> bool {
+    let names = headers.iter().map(|(name, _)| name.to_ascii_lowercase());
+    names.into_iter().any(|name| name.starts_with(UNIFIED) || name.starts_with(CODEX))
+}
+
 /// The windows that Codex' provider tells.
 fn of_slots(headers: &[(String, &str)], context: &Context) -> Vec<WindowReading> {
     let slots = ["primary", "secondary"].into_iter().filter_map(|slot| {

@@ -1,7 +1,12 @@
 //! For whom, of what and until when a subscription is not to be used.
 
+use std::time::Duration;
+
 use super::words::words;
 use super::{AgentName, FailureId, FailureKind, Model, QuotaIdentity, SubscriptionName, Wall, Window};
+
+/// A stated reset that lies at most this far in the past means: the window has just reopened.
+pub const JUST_PAST: Duration = Duration::from_secs(10 * 60);
 
 /// For whom a cooldown holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

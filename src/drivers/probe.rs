@@ -7,8 +7,8 @@
 //! | `openai`, `api-key` | `POST …/v1/responses`, the fewest tokens that it takes | `authorization: Bearer …` |
 //!
 //! The form of the requests stands in [`form`]. Redirects are not followed and no proxy of the environment is used, or
-//! the credential would go where it was not meant to. Of a success the head is read and nothing more, of a refusal a short
-//! body. Nothing that is said of a failure holds a byte of the credential.
+//! the credential would go where it was not meant to. Of an answer the head is read and a short
+//! body: a success may be an error that a gateway has wrapped. Nothing that is said of a failure holds a byte of the credential.
 //!
 //! It must not try again, or judge what was answered.
 //!
@@ -111,9 +111,7 @@ fn answer(response: Response<ureq::Body>) -> Result<ProbeAnswer, ProbeError> {
         )));
     }
     let headers = limits(response.headers());
-    let is_success = (200..=299).contains(&status);
-    let body = if is_success { None } else { short(response) };
-    Ok(ProbeAnswer { status, headers, body })
+    Ok(ProbeAnswer { status, headers, body: short(response) })
 }
 
 fn limits(headers: &HeaderMap) -> Vec<(String, String)> {

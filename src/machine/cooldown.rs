@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use super::policy::Policy;
 use crate::domain::{
-    AgentName, Cooldown, CooldownKey, CooldownSource, FailureId, FailureKind, Reach, Report, Reporter,
+    AgentName, Cooldown, CooldownKey, CooldownSource, FailureId, FailureKind, JUST_PAST, Reach, Report, Reporter,
     SubscriptionName, Wall, Window,
 };
-
-/// A stated reset that lies at most this far in the past means: the window has just reopened.
-const JUST_PAST: Duration = Duration::from_secs(10 * 60);
 
 /// How long a subscription whose window has just reopened is left alone before it is tried again.
 const REOPENING: Duration = Duration::from_secs(60);

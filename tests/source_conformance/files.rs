@@ -3,14 +3,18 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
-use switchman::domain::{LogPosition, SourceId, SourcePlace};
+use switchman::domain::{LogPosition, Moment, SourceId, SourcePlace, Steady, Wall};
 use switchman::drivers::sources::files::FileSources;
 use switchman::drivers::system_clock::SystemClock;
-use switchman::ports::logs::{LogError, LogSource};
+use switchman::ports::Pending;
+use switchman::ports::clock::Clock;
+use switchman::ports::logs::{LogBatch, LogError, LogSource};
 
 use super::Rig;
 use super::follower::Follower;
@@ -332,4 +336,126 @@ async fn reading_that_is_killed_again_and_again_loses_and_repeats_nothing() {
     assert_eq!(known.iter().filter(is_file).count(), 1);
     // Of the kernel's watches none is left open by those that were dropped.
     assert!(fs::File::open(folder.file("s.jsonl")).unwrap().as_raw_fd() < 1000);
+}
+
+/// The places as they would be, had they been written down so long before.
+fn earlier(known: &[LogPosition], by: Duration) -> Vec<LogPosition> {
+    let mut known = known.to_vec();
+    for position in &mut known {
+        if let LogPosition::Source { at, .. } = position {
+            *at = at.minus(by);
+        }
+    }
+    known
+}
+
+/// Puts a new file there that has this inode. A file system gives the inodes of removed files out again, but perhaps to
+/// somebody else first: then the place is changed by hand, to what it would be.
+fn take_over(folder: &Folder, name: &str, text: &str, known: &mut [LogPosition]) {
+    let wanted = known.iter().find_map(inode).unwrap();
+    for attempt in 0..200 {
+        folder.add(name, text);
+        if fs::metadata(folder.file(name)).unwrap().ino() == wanted {
+            return;
+        }
+        // It keeps its inode until the right one has come.
+        fs::rename(folder.file(name), folder.file(&format!("{attempt}.other"))).unwrap();
+    }
+    folder.add(name, text);
+    let now = fs::metadata(folder.file(name)).unwrap();
+    for position in known {
+        if let LogPosition::Source { place: SourcePlace::File { file, .. }, .. } = position {
+            *file = (now.dev(), now.ino());
+        }
+    }
+}
+
+fn inode(position: &LogPosition) -> Option<u64> {
+    match position {
+        LogPosition::Source { place: SourcePlace::File { file, .. }, .. } => Some(file.1),
+        _ => None,
+    }
+}
+
+/// Sessions are deleted and begun while the daemon is down, and inodes are used again.
+#[tokio::test]
+async fn a_session_that_was_begun_on_the_inode_of_a_deleted_one_is_read_from_its_first_line() {
+    for name in ["old.jsonl", "new.jsonl"] {
+        let folder = Folder::new();
+        let mut follower = folder.follow().await;
+        folder.add("old.jsonl", "one\ntwo\n");
+        assert_eq!(follower.texts(2).await, ["one", "two"]);
+        let mut known = earlier(&follower.known, Duration::from_secs(3600));
+        drop(follower);
+        fs::remove_file(folder.file("old.jsonl")).unwrap();
+        take_over(&folder, name, "first\nsecond\nthird\n", &mut known);
+        let mut next = Follower::open(&folder.logs, &folder.all(), &known).await;
+        assert_eq!(next.texts(3).await, ["first", "second", "third"], "{name}");
+        assert_eq!(next.gaps, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_rotated_while_nobody_looked_is_read_on_and_the_new_one_from_its_beginning() {
+    let folder = Folder::new();
+    let mut follower = folder.follow().await;
+    folder.add("a.jsonl", "one\n");
+    assert_eq!(follower.texts(1).await, ["one"]);
+    let known = follower.known.clone();
+    drop(follower);
+    folder.add("a.jsonl", "last words\n");
+    fs::rename(folder.file("a.jsonl"), folder.file("b.jsonl")).unwrap();
+    folder.add("a.jsonl", "new\n");
+    let mut next = Follower::open(&folder.logs, &folder.all(), &known).await;
+    let mut both = next.texts(2).await;
+    both.sort();
+    assert_eq!(both, ["last words", "new"]);
+    let known = next.known.clone();
+    assert_eq!(known.iter().filter_map(inode).count(), 2, "{known:?}");
+}
+
+/// A clock on which everything takes ten minutes.
+#[derive(Default)]
+struct Slow(AtomicU64);
+
+impl Clock for Slow {
+    fn now(&self) -> Moment {
+        let steady = self.0.fetch_add(600_000, Ordering::Relaxed);
+        Moment { wall: SystemClock::new().now().wall, steady: Steady(steady) }
+    }
+
+    fn sleep(&self, _: Duration) -> Pending<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test]
+async fn a_tree_that_takes_longer_to_look_at_than_looks_are_apart_is_read_all_the_same() {
+    let mut folder = Folder::new();
+    folder.logs = FileSources::new(Arc::new(Slow::default()));
+    let mut follower = folder.follow().await;
+    for line in ["one", "two", "three"] {
+        folder.add("s.jsonl", &format!("{line}\n"));
+        assert_eq!(follower.texts(1).await, [line]);
+    }
+}
+
+#[tokio::test]
+async fn a_line_is_dated_no_later_than_its_file_was_last_written_to() {
+    let folder = Folder::new();
+    let mut stream = {
+        let known = folder.follow().await.known;
+        folder.add("s.jsonl", "one\n");
+        let written = SystemTime::UNIX_EPOCH + Duration::from_millis(1_600_000_000_123);
+        fs::File::options().append(true).open(folder.file("s.jsonl")).unwrap().set_modified(written).unwrap();
+        folder.logs.open(&switchman::domain::AgentName::new("one"), &folder.all(), &known, true).await.unwrap()
+    };
+    let mut batch = LogBatch::default();
+    while batch.is_empty() {
+        stream.next(&mut batch).await.unwrap();
+    }
+    let (_, line) = batch.iter().next().unwrap();
+    assert_eq!(line.at, Wall(1_600_000_000_123));
+    let Some(LogPosition::Source { at, .. }) = stream.position(line) else { panic!("it has a place") };
+    assert!(at > line.at, "when it was read is another time");
 }

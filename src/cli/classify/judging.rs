@@ -9,13 +9,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
-use crate::classify::{Classifier, Context, Shape, Verdict};
-use crate::domain::{FailureKind, Wall};
-
-/// A reset that lies no further back has just been: the window is tried again at once.
-const JUST_PAST: Duration = Duration::from_secs(10 * 60);
+use crate::classify::{Classifier, Context, Shape, Verdict, stated_time};
+use crate::domain::{FailureKind, JUST_PAST, Wall};
 
 /// The longest time that an engine writes before a line, with its blank.
 const STAMP_LEN_MAX: usize = 40;
@@ -53,7 +49,7 @@ impl Judge {
         self.context.at = stamp.unwrap_or(at);
         let mut said = self.classifier.line(text, &self.context);
         // A record's own time is looked for only where it makes a difference: almost no line says anything.
-        let own = if stamp.is_none() && said.failure.is_some() { own_time(text) } else { None };
+        let own = if stamp.is_none() && said.failure.is_some() { stated_time(text) } else { None };
         if let Some(own) = own {
             self.context.at = own;
             said = self.classifier.line(text, &self.context);
@@ -92,15 +88,6 @@ pub(super) fn split_stamp(line: &[u8]) -> (Option<Wall>, &[u8]) {
         Some(at) => (Some(at), line.get(end + 1..).unwrap_or_default()),
         None => (None, line),
     }
-}
-
-/// When a record says that it was written: its own `timestamp`.
-pub(super) fn own_time(text: &[u8]) -> Option<Wall> {
-    if !text.trim_ascii_start().starts_with(b"{") {
-        return None;
-    }
-    let record: Value = serde_json::from_slice(text).ok()?;
-    time(record.get("timestamp")?.as_str()?)
 }
 
 fn time(text: &str) -> Option<Wall> {

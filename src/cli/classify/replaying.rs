@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 
 use super::blocks::{self, Blocks};
-use super::judging::{Judge, own_time, split_stamp};
+use super::judging::{Judge, split_stamp};
 use super::sources::{Source, Unreadable};
+use crate::classify::stated_time;
 use crate::cli::Environment;
 use crate::config::{Agent, Config, Target};
 use crate::domain::{AgentName, FoundContainer, SubscriptionName, Wall};
@@ -193,7 +194,7 @@ impl Reading {
             return;
         }
         if !has_time && !judged.has_own_time {
-            if let Some(last) = own_time(&self.last_timed) {
+            if let Some(last) = stated_time(&self.last_timed) {
                 self.judge.context.at = last;
                 judged = self.judge.line(line);
             }

@@ -5,7 +5,7 @@
 //!                    (off the runtime)                                       (off the runtime)
 //! ```
 //!
-//! A position is the file itself (device and inode) and a number of bytes, kept under its path. A file that is found for
+//! A position is the file itself (device and inode, which another file may have later) and a number of bytes, kept under its path. A file that is found for
 //! the first time is read from its end if it was there before the source was known, else from its beginning. It must not
 //! write anything, nor follow a link.
 //!
@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+mod kept;
 mod tails;
 mod tree;
 mod watch;
@@ -78,6 +79,7 @@ impl FileSources {
             looked_at: now.steady,
             is_watched: true,
             wants_look: false,
+            owes_turn: false,
         };
         stream.look().await.map_err(unreadable)?;
         Ok(stream)
@@ -119,9 +121,12 @@ struct FileStream {
     tails: Option<Tails>,
     /// Kept here, so that nothing is lost if nobody waits any more.
     work: Option<JoinHandle<(Tails, Done)>>,
+    /// When the last look ended: however long one takes, there is time between two.
     looked_at: Steady,
     is_watched: bool,
     wants_look: bool,
+    /// Nothing has been read since the last look: whatever is in line goes before the next one.
+    owes_turn: bool,
 }
 
 impl FileStream {
@@ -138,7 +143,7 @@ impl FileStream {
         let Some(mut tails) = self.tails.take() else { return };
         let (watch, follower, mailbox) = (Arc::clone(&self.watch), self.follower, Arc::clone(&self.mailbox));
         let now = self.clock.now();
-        (self.looked_at, self.wants_look) = (now.steady, false);
+        (self.wants_look, self.owes_turn) = (false, true);
         self.work = Some(tokio::task::spawn_blocking(move || {
             let mut is_watched = true;
             let looked = tails.look(now.wall, &mut |folder| is_watched &= watch.add(folder, follower, &mailbox));
@@ -149,6 +154,7 @@ impl FileStream {
     fn begin_turn(&mut self) {
         let Some(mut tails) = self.tails.take() else { return };
         let now = self.clock.now().wall;
+        self.owes_turn = false;
         self.work = Some(tokio::task::spawn_blocking(move || {
             let turn = tails.turn(now);
             (tails, Done::Turned(turn))
@@ -164,6 +170,7 @@ impl FileStream {
         self.tails = Some(tails);
         if let Done::Looked { is_watched, .. } = &done {
             self.is_watched = *is_watched;
+            self.looked_at = self.clock.now().steady;
         }
         Some(done)
     }
@@ -219,7 +226,7 @@ impl FileStream {
             self.hear();
             let until_look = self.until_look();
             let has_work = self.tails.as_ref().ok_or_else(broken)?.has_work();
-            if until_look.is_zero() {
+            if until_look.is_zero() && !(has_work && self.owes_turn) {
                 self.begin_look();
             } else if has_work {
                 self.begin_turn();

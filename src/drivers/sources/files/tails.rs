@@ -4,15 +4,18 @@
 //! |---|---|
 //! | a file that was read before, under its name or another | read on from there |
 //! | one that is new since the source was known | read from its beginning |
+//! | one that came to be after what was kept of its inode | another file, whatever its name: read from its beginning |
 //! | one that was there before that | read from the end of its last whole line: history is no failure |
 //! | one that is shorter than what was read of it | it was cut: a gap, and read from its beginning |
 //! | another file under the name of one | the old one is read to its end while it can be, the new one from its beginning |
 //! | none where one was | read to its end while it can be, then forgotten |
 //!
 //! A file that was cut and written again, up to where it had been read or further, between two looks is not noticed.
+//! Where a file system does not tell when a file came to be, an inode that is used again under its old name is taken for the
+//! same file, and under another name for a rename unless it is shorter than what was read.
 //! It must not hold more of lines that have not ended than [`HELD_MAX`].
 //!
-//! Tests: `tests/source_conformance/files.rs`.
+//! Tests: `files/tails_tests.rs`, `tests/source_conformance/files.rs`.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -24,7 +27,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::split::{LINE_MAX, Splitter};
-use super::tree::{self, FILES_MAX, Found, Pattern};
+use super::kept::{Before, Kept, Place};
+use super::tree::{self, FILES_MAX, Found, Identity, Opened, Pattern};
 use crate::domain::{LogPosition, SourceId, SourcePlace, Wall};
 use crate::ports::logs::{LineMark, LogBatch, LogLine, OutputOf};
 
@@ -56,7 +60,7 @@ pub(super) struct Tails {
     source: SourceId,
     pattern: Pattern,
     /// Where reading goes on, of files that were not found yet.
-    from: HashMap<String, ((u64, u64), u64)>,
+    from: Kept,
     /// What came to be later is read from its beginning; `None`: the source was never known.
     known_since: Option<Wall>,
     files: HashMap<u32, Tail>,
@@ -65,6 +69,9 @@ pub(super) struct Tails {
     line: VecDeque<u32>,
     next: u32,
     has_looked: bool,
+    /// Whatever is written to that is not known: the last look could not do anything with it.
+    unreadable: HashSet<String>,
+    is_too_much: bool,
     has_gap: bool,
     held: usize,
     moved: Vec<LogPosition>,
@@ -75,7 +82,7 @@ pub(super) struct Tails {
 /// One file.
 struct Tail {
     path: String,
-    id: (u64, u64),
+    file: Identity,
     /// Behind the last whole line.
     offset: u64,
     /// So much has been taken in; what is beyond `offset` is held by the splitter.
@@ -83,6 +90,8 @@ struct Tail {
     splitter: Splitter,
     open: Option<(File, OwnedSemaphorePermit)>,
     is_in_line: bool,
+    /// It could not be opened the last time: the next look tries it again, not each word of it.
+    is_refused: bool,
     /// Nobody can find it any more.
     is_gone: bool,
     /// When it was last read.
@@ -93,7 +102,7 @@ impl Tails {
     /// Nothing is looked at yet. `None` if the text is no pattern.
     pub(super) fn new(pattern: &str, positions: &[LogPosition], now: Wall, places: Arc<Semaphore>) -> Option<Self> {
         let source = SourceId::Files(pattern.to_owned());
-        let (mut from, mut since, mut newest) = (HashMap::new(), None, None);
+        let (mut from, mut since, mut newest) = (Kept::default(), None, None);
         for position in positions {
             let LogPosition::Source { source: of, place, at } = position else { continue };
             if *of != source {
@@ -102,7 +111,9 @@ impl Tails {
             newest = newest.max(Some(*at));
             match place {
                 SourcePlace::Known => since = Some(*at),
-                SourcePlace::File { path, file, offset } => drop(from.insert(path.clone(), (*file, *offset))),
+                SourcePlace::File { path, file, offset } => {
+                    from.insert(path.clone(), Place { id: *file, offset: *offset, at: *at });
+                }
                 SourcePlace::Gone { .. } | SourcePlace::Journal { .. } => {}
             }
         }
@@ -120,6 +131,8 @@ impl Tails {
             line: VecDeque::new(),
             next: 0,
             has_looked: false,
+            unreadable: HashSet::new(),
+            is_too_much: false,
             has_gap: false,
             held: 0,
             moved,
@@ -151,7 +164,8 @@ impl Tails {
         if self.by_path.get(&tail.path).is_some_and(|known| *known != file) {
             return None;
         }
-        Some(self.place(tail, upto, line.at))
+        // Not the time of the line: a file's own time can be set to anything.
+        Some(self.place(tail, upto, tail.read_at))
     }
 
     /// Where a file has been read to without a line.
@@ -161,14 +175,20 @@ impl Tails {
     }
 
     fn place(&self, tail: &Tail, offset: u64, at: Wall) -> LogPosition {
-        let place = SourcePlace::File { path: tail.path.clone(), file: tail.id, offset };
+        let place = SourcePlace::File { path: tail.path.clone(), file: tail.file.id, offset };
         LogPosition::Source { source: self.source.clone(), place, at }
     }
 
-    /// A file was written to; false if it is not one of those that are known.
+    /// A file was written to; false if a look is to find out which.
     pub(super) fn has_grown(&mut self, path: &Path) -> bool {
-        let Some(file) = path.to_str().and_then(|path| self.by_path.get(path)).copied() else { return false };
-        self.put_in_line(file);
+        let Some(path) = path.to_str() else { return true };
+        let Some(file) = self.by_path.get(path).copied() else {
+            // What is nobody's business, or could not be read a moment ago, must not keep us looking.
+            return self.is_too_much || !self.pattern.is_meant(path) || self.unreadable.contains(path);
+        };
+        if self.files.get(&file).is_some_and(|tail| !tail.is_refused) {
+            self.put_in_line(file);
+        }
         true
     }
 
@@ -186,6 +206,8 @@ impl Tails {
         if looked.is_too_much {
             tracing::debug!(source = %self.source, "more files than {FILES_MAX} that are followed");
         }
+        self.is_too_much = looked.is_too_much;
+        self.unreadable.clear();
         // What was not reached is not gone.
         self.lose(&looked.files, looked.is_too_much, now);
         let mut refused = None;
@@ -193,16 +215,22 @@ impl Tails {
         for found in looked.files {
             match self.by_path.get(&found.path).copied() {
                 Some(file) => can_read |= self.look_again(file, found.len, now),
-                None => match self.add(found, now) {
-                    Ok(()) => can_read = true,
-                    Err(why) => refused = Some(why),
-                },
+                None => {
+                    let path = found.path.clone();
+                    match self.add(found, now) {
+                        Ok(()) => can_read = true,
+                        Err(why) => {
+                            self.unreadable.insert(path);
+                            refused = Some(why);
+                        }
+                    }
+                }
             }
         }
         if !self.has_looked {
             // Those that are not there any more.
-            for (path, _) in std::mem::take(&mut self.from) {
-                self.moved.push(self.gone(path, now));
+            for path in self.from.rest() {
+                self.forget(path, now);
             }
             self.has_looked = true;
         }
@@ -225,20 +253,28 @@ impl Tails {
         }
     }
 
+    /// The place of a path is kept no longer, unless another file has it by now.
+    fn forget(&mut self, path: String, now: Wall) {
+        if !self.by_path.contains_key(&path) {
+            let gone = self.gone(path, now);
+            self.moved.push(gone);
+        }
+    }
+
     fn gone(&self, path: String, at: Wall) -> LogPosition {
         LogPosition::Source { source: self.source.clone(), place: SourcePlace::Gone { path }, at }
     }
 
     /// Files that are not where they were: renamed, or gone.
     fn lose(&mut self, found: &[Found], is_too_much: bool, now: Wall) {
-        let by_id: HashMap<(u64, u64), &str> = found.iter().map(|one| (one.id, one.path.as_str())).collect();
-        let in_place: HashSet<(&str, (u64, u64))> = found.iter().map(|one| (one.path.as_str(), one.id)).collect();
+        let by_id: HashMap<(u64, u64), &Found> = found.iter().map(|one| (one.file.id, one)).collect();
+        let there: HashMap<&str, Identity> = found.iter().map(|one| (one.path.as_str(), one.file)).collect();
+        let is_in_place =
+            |path: &str, tail: &Tail| there.get(path).is_some_and(|file| tail.file.is(*file).unwrap_or(true));
         let lost: Vec<u32> = self
             .by_path
             .iter()
-            .filter(|(path, file)| {
-                self.files.get(file).is_none_or(|tail| !in_place.contains(&(path.as_str(), tail.id)))
-            })
+            .filter(|(path, file)| self.files.get(file).is_none_or(|tail| !is_in_place(path, tail)))
             .map(|(_, file)| *file)
             .collect();
         // All names are given up before any is taken: two files may have changed theirs.
@@ -251,9 +287,12 @@ impl Tails {
         for file in lost {
             let Some(tail) = self.files.get_mut(&file) else { continue };
             let old = tail.path.clone();
-            if let Some(path) = by_id.get(&tail.id) {
-                (*path).clone_into(&mut tail.path);
-                self.by_path.insert((*path).to_owned(), file);
+            // Nobody takes over the inode of a file that is held open.
+            let is_held = tail.open.is_some();
+            let is_it = |one: &&&Found| tail.file.is(one.file).unwrap_or(is_held || one.len >= tail.taken);
+            if let Some(one) = by_id.get(&tail.file.id).filter(is_it) {
+                one.path.clone_into(&mut tail.path);
+                self.by_path.insert(one.path.clone(), file);
                 let gone = self.gone(old, now);
                 self.moved.push(gone);
                 self.note(file, now);
@@ -263,10 +302,9 @@ impl Tails {
                 self.by_path.insert(old, file);
                 continue;
             }
-            let is_open = tail.open.is_some();
             tail.is_gone = true;
             // What was not read of it cannot be read any more, and nobody can say whether there was anything.
-            self.has_gap |= !is_open && tail.is_in_line;
+            self.has_gap |= !is_held && tail.is_in_line;
             self.put_in_line(file);
         }
     }
@@ -295,41 +333,38 @@ impl Tails {
 
     /// A file that is found for the first time.
     fn add(&mut self, found: Found, now: Wall) -> Result<(), String> {
-        let (handle, id, len) = tree::open_file(&found.path)?;
-        let kept = match self.from.remove(&found.path) {
-            Some((kept_id, offset)) if kept_id == id => Some(offset),
-            // Another file lies where that one lay: it came since.
-            Some(_) => Some(0),
-            None => {
-                // It may have been renamed while nobody looked.
-                let old = self.from.iter().find(|(_, (kept, _))| *kept == id).map(|(path, _)| path.clone());
-                let old = old.and_then(|path| self.from.remove_entry(&path));
-                old.map(|(path, (_, offset))| {
-                    self.moved.push(self.gone(path, now));
-                    offset
-                })
+        let Opened { handle, file: identity, len, made_at } = tree::open_file(&found.path)?;
+        let (kept, came_since) = match self.from.find(&found.path, identity, len) {
+            Before::Read { path, offset } => {
+                if path != found.path {
+                    self.forget(path, now);
+                }
+                (Some(offset), false)
             }
+            Before::CameSince => (None, true),
+            Before::Unknown => (None, false),
         };
         let is_cut = kept.is_some_and(|offset| offset > len);
         // Every file that was there at the first look has a place since; but places are not kept for ever.
-        let is_young = |since: Wall| tree::made_at(&handle).is_some_and(|at| at.plus(ROUGHLY) >= since);
-        let is_new = || self.has_looked || self.known_since.is_some_and(is_young);
+        let is_young = |since: Wall| made_at.plus(ROUGHLY) >= since;
+        let is_new = came_since || self.has_looked || self.known_since.is_some_and(is_young);
         let offset = match kept {
             Some(_) if is_cut => 0,
             Some(offset) => offset,
-            None if is_new() => 0,
+            None if is_new => 0,
             None => last_whole_line(&handle, len),
         };
         let file = self.next;
         self.next = self.next.wrapping_add(1);
         let tail = Tail {
             path: found.path.clone(),
-            id,
+            file: identity,
             offset,
             taken: offset,
             splitter: Splitter::default(),
             open: None,
             is_in_line: false,
+            is_refused: false,
             is_gone: false,
             read_at: now,
         };
@@ -360,13 +395,12 @@ impl Tails {
             Read::End if tail.is_gone => {
                 self.held -= tail.splitter.held();
                 tail.splitter.clear();
-                if !self.by_path.contains_key(&tail.path) {
-                    self.moved.push(self.gone(tail.path, now));
-                }
+                self.forget(tail.path, now);
                 return turn;
             }
             Read::End => {}
-            Read::Another => turn.wants_look = true,
+            // Once: one that nobody can open, and that grows, would be looked for without an end.
+            Read::Another => turn.wants_look = !std::mem::replace(&mut tail.is_refused, true),
             Read::Cut => {
                 self.files.insert(file, tail);
                 self.cut(file, now);
@@ -384,7 +418,8 @@ impl Tails {
             Some((handle, _)) => handle,
             None if tail.is_gone => return Read::End,
             None => match tree::open_file(&tail.path) {
-                Ok((handle, id, _)) if id == tail.id => {
+                Ok(Opened { handle, file, .. }) if tail.file.is(file).unwrap_or(true) => {
+                    tail.is_refused = false;
                     if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
                         &tail.open.insert((handle, place)).0
                     } else {
@@ -399,16 +434,18 @@ impl Tails {
         self.room.resize(TURN_LEN, 0);
         let Ok(len) = handle.read_at(&mut self.room, tail.taken) else { return Read::End };
         if len == 0 {
-            let is_cut = tree::len_of(handle).is_some_and(|len| len < tail.taken);
+            let is_cut = tree::len_and_written_at(handle).is_some_and(|(len, _)| len < tail.taken);
             return if is_cut { Read::Cut } else { Read::End };
         }
+        // What nobody dates was written before the file was last changed, however late it is read.
+        let at = tree::len_and_written_at(handle).map_or(now, |(_, written_at)| written_at.min(now));
         let (begin, before) = (tail.taken, tail.splitter.held());
         let mut offset = tail.offset;
         tail.splitter.feed(&self.room[..len], |line| {
             offset = begin + u64::try_from(line.taken).unwrap_or(0);
             let position = LineMark::Byte { file, upto: offset };
             let stream = OutputOf::Console;
-            let known = LogLine { at: now, position, is_of_this_life: false, is_cut: line.is_cut, stream };
+            let known = LogLine { at, position, is_of_this_life: false, is_cut: line.is_cut, stream };
             turn.lines.push(line.text, known);
         });
         tail.offset = offset;
@@ -452,3 +489,7 @@ fn last_whole_line(file: &File, len: u64) -> u64 {
     // A file without any end of a line has one line, which is being written; one that is too long is nobody's.
     if end == 0 { 0 } else { len }
 }
+
+#[cfg(test)]
+#[path = "tails_tests.rs"]
+mod tests;

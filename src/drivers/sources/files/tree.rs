@@ -2,16 +2,17 @@
 //! file, never so that one would have to wait.
 //!
 //! Whoever the agent is, it can put anything into its own folders while it is looked at. So every step from the root of the
-//! file system on is taken by the kernel without links (`openat2`), each time anew.
+//! file system on is taken by the kernel without links (`openat2`), each time anew; where the kernel or a filter of calls
+//! does not know that call, folder by folder.
 //!
 //! Tests: below, and `tests/source_conformance/files.rs`.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use glob::MatchOptions;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
 use crate::domain::Wall;
@@ -49,9 +50,37 @@ enum Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) path: String,
+    pub(super) file: Identity,
+    pub(super) len: u64,
+}
+
+/// Which file one is. An inode is used again once nothing holds the file that had it, so it does not say so alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
     /// Device and inode.
     pub(super) id: (u64, u64),
+    /// When it came to be, where its file system tells.
+    pub(super) born: Option<Wall>,
+}
+
+impl Identity {
+    /// Whether a file that lies where the other one lay is that one. `None`: its file system does not tell.
+    pub(super) fn is(self, other: Self) -> Option<bool> {
+        if self.id != other.id {
+            return Some(false);
+        }
+        Some(self.born? == other.born?)
+    }
+}
+
+/// A file that has been opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) handle: File,
+    pub(super) file: Identity,
     pub(super) len: u64,
+    /// When it came to be; where its file system does not tell, when anything about it was last changed.
+    pub(super) made_at: Wall,
 }
 
 /// What a look at all of it found.
@@ -82,7 +111,7 @@ impl Pattern {
     }
 
     /// Whether a file in the folder that was named, or below it, is meant.
-    fn is_meant(&self, path: &str) -> bool {
+    pub(super) fn is_meant(&self, path: &str) -> bool {
         match &self.whole {
             Some(whole) => whole.matches_with(path, OPTIONS),
             // Of a folder the session files, and nothing that a tool keeps beside them.
@@ -118,9 +147,9 @@ impl Pattern {
             }
             Err(errno) => return Err(told(errno)),
         };
-        let stat = rustix::fs::fstat(&fixed).map_err(told)?;
+        let stat = stat_of(&fixed).map_err(told)?;
         looked.is_there = true;
-        match FileType::from_raw_mode(stat.st_mode) {
+        match sort_of(&stat) {
             FileType::Directory => {}
             FileType::RegularFile if self.rest.is_empty() => {
                 self.fixed.parent().into_iter().for_each(&mut *on_folder);
@@ -157,8 +186,8 @@ impl Pattern {
                 if !is_meant && !leads_on || entry.file_type() == FileType::Symlink {
                     continue;
                 }
-                let Ok(stat) = rustix::fs::statat(&handle, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-                match FileType::from_raw_mode(stat.st_mode) {
+                let Ok(stat) = rustix::fs::statx(&handle, name, AtFlags::SYMLINK_NOFOLLOW, WANTED) else { continue };
+                match sort_of(&stat) {
                     FileType::RegularFile if is_meant => looked.files.push(found(text.to_owned(), &stat)),
                     FileType::Directory if leads_on => folders.push((path, depth + 1)),
                     _ => {}
@@ -169,41 +198,46 @@ impl Pattern {
     }
 }
 
-fn found(path: String, stat: &Stat) -> Found {
-    Found { path, id: id(stat), len: len(stat) }
+const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
+
+fn stat_of(handle: impl AsFd) -> Result<Statx, Errno> {
+    rustix::fs::statx(handle, "", AtFlags::EMPTY_PATH, WANTED)
 }
 
-fn id(stat: &Stat) -> (u64, u64) {
-    (stat.st_dev, stat.st_ino)
+fn sort_of(stat: &Statx) -> FileType {
+    FileType::from_raw_mode(stat.stx_mode.into())
 }
 
-fn len(stat: &Stat) -> u64 {
-    u64::try_from(stat.st_size).unwrap_or(0)
+fn wall(at: StatxTimestamp) -> Wall {
+    Wall(at.tv_sec.saturating_mul(1000).saturating_add(i64::from(at.tv_nsec) / 1_000_000))
 }
 
-/// Opens a file that is meant; nothing but a file is opened for good. Gives which one it is, and its length.
-pub(super) fn open_file(path: &str) -> Result<(File, (u64, u64), u64), String> {
+fn identity(stat: &Statx) -> Identity {
+    let id = (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino);
+    let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    Identity { id, born: has_birth.then(|| wall(stat.stx_btime)) }
+}
+
+fn found(path: String, stat: &Statx) -> Found {
+    Found { path, file: identity(stat), len: stat.stx_size }
+}
+
+/// Opens a file that is meant; nothing but a file is opened for good.
+pub(super) fn open_file(path: &str) -> Result<Opened, String> {
     let path = Path::new(path);
     let handle = open(path, OFlags::RDONLY).map_err(|errno| said(path, errno))?;
-    let stat = rustix::fs::fstat(&handle).map_err(|errno| said(path, errno))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+    let stat = stat_of(&handle).map_err(|errno| said(path, errno))?;
+    if sort_of(&stat) != FileType::RegularFile {
         return Err(format!("{} is no file", path.display()));
     }
-    Ok((File::from(handle), id(&stat), len(&stat)))
+    let file = identity(&stat);
+    let made_at = file.born.unwrap_or_else(|| wall(stat.stx_ctime));
+    Ok(Opened { handle: File::from(handle), file, len: stat.stx_size, made_at })
 }
 
-/// The length of an open file.
-pub(super) fn len_of(file: &File) -> Option<u64> {
-    rustix::fs::fstat(file).ok().map(|stat| len(&stat))
-}
-
-/// When a file came to be, as far as its file system tells; else when anything about it was last changed.
-pub(super) fn made_at(file: &File) -> Option<Wall> {
-    let wanted = StatxFlags::BTIME | StatxFlags::CTIME;
-    let stat = rustix::fs::statx(file.as_fd(), "", AtFlags::EMPTY_PATH, wanted).ok()?;
-    let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
-    let at = if has_birth { stat.stx_btime } else { stat.stx_ctime };
-    Some(Wall(at.tv_sec.saturating_mul(1000).saturating_add(i64::from(at.tv_nsec) / 1_000_000)))
+/// The length of an open file, and when it was last written to.
+pub(super) fn len_and_written_at(file: &File) -> Option<(u64, Wall)> {
+    stat_of(file).ok().map(|stat| (stat.stx_size, wall(stat.stx_mtime)))
 }
 
 fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -214,10 +248,28 @@ fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         match rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
             Err(Errno::AGAIN) if tries < TRIES_MAX => tries += 1,
             // An old kernel, or a filter that does not know the call.
-            Err(Errno::NOSYS) => return rustix::fs::openat(CWD, path, flags, Mode::empty()),
+            Err(Errno::NOSYS) => return open_by_steps(path, flags),
             done => return done,
         }
     }
+}
+
+/// The same without `openat2`: each folder on the way is opened in the one before, and is none if it is a link.
+fn open_by_steps(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let step = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut folder = rustix::fs::openat(CWD, "/", step, Mode::empty())?;
+    let mut steps = path.components().filter(|step| !matches!(step, Component::RootDir | Component::CurDir)).peekable();
+    while let Some(name) = steps.next() {
+        if steps.peek().is_none() {
+            return rustix::fs::openat(&folder, name.as_os_str(), flags, Mode::empty());
+        }
+        let next = rustix::fs::openat(&folder, name.as_os_str(), step, Mode::empty())?;
+        if sort_of(&stat_of(&next)?) == FileType::Symlink {
+            return Err(Errno::LOOP);
+        }
+        folder = next;
+    }
+    rustix::fs::openat(CWD, "/", flags, Mode::empty())
 }
 
 fn said(path: &Path, errno: Errno) -> String {
@@ -272,5 +324,33 @@ mod tests {
         assert!(refused.contains("is a symbolic link; name the real place"), "{refused}");
         assert!(open_file(&format!("{}/p/pipe.jsonl", root.display())).unwrap_err().contains("is no file"));
         assert!(open_file(&format!("{}/p/link/c.jsonl", root.display())).is_err());
+    }
+    #[test]
+    fn without_the_call_that_follows_no_link_none_is_followed_either() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        create_dir_all(root.join("real/deep")).unwrap();
+        write(root.join("real/deep/s.jsonl"), "x\n").unwrap();
+        std::os::unix::fs::symlink(root.join("real"), root.join("link")).unwrap();
+        std::os::unix::fs::symlink(root.join("real/deep/s.jsonl"), root.join("real/link.jsonl")).unwrap();
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let by_steps =
+            |name: &str| open_by_steps(&root.join(name), flags).map(|handle| stat_of(handle).unwrap().stx_ino);
+        let at_once = |name: &str| open(&root.join(name), flags).map(|handle| stat_of(handle).unwrap().stx_ino);
+        for name in [
+            "real/deep/s.jsonl",
+            "real/../real/deep",
+            "link/deep/s.jsonl",
+            "link/deep",
+            "link",
+            "real/link.jsonl",
+            "real/none",
+            "none/s.jsonl",
+            "real/deep/s.jsonl/below",
+        ] {
+            assert_eq!(by_steps(name), at_once(name), "{name}");
+        }
+        assert_eq!(by_steps("link/deep/s.jsonl"), Err(Errno::LOOP));
+        assert!(open_by_steps(Path::new("/"), flags).is_ok());
     }
 }
