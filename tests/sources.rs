@@ -174,6 +174,24 @@ async fn a_daemon_that_is_killed_loses_no_line_and_applies_none_twice() {
 }
 
 #[tokio::test]
+async fn a_limit_that_was_written_while_the_daemon_was_down_moves_its_agent_when_it_is_up_again() {
+    let mut site = site(SESSIONS);
+    site.start().await;
+    site.serving("one").await;
+    write(&site, "s.jsonl", &[dated(&lines::overload(), 0)]);
+    recorded(&site, "overload", 1).await;
+    site.kill().await;
+    write(&site, "s.jsonl", &[dated(&lines::limit(3600), 0)]);
+    site.start().await;
+    // It is read while the agent is being started again on what it was on: that answers nothing.
+    moved(&site, 2).await;
+    let limits: Vec<Value> = site.failures("one").await;
+    let told = limits.iter().find(|failure| failure["kind"] == "rate_limit").unwrap();
+    assert!(told["outcome"] == "switching" && told["generation"] == 1, "{told:#}");
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn sources_come_and_go_with_the_config_and_nobody_is_restarted_for_it() {
     let site = started("").await;
     write(&site, "s.jsonl", &[dated(&lines::overload(), 0)]);

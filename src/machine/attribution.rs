@@ -94,7 +94,10 @@ pub fn stamp(report: &Report, state: &AgentState, policy: &Policy, now: Wall) ->
             (Some(_) | None, _) => Stamp::Elsewhere(named.clone()),
         });
     }
-    if state.phase.is_moving() {
+    // What brings the present assignment up again is no answer to a failure of it: that is judged when it is done.
+    let is_kept = pending
+        .is_some_and(|intent| state.assignment.as_ref().is_some_and(|current| intent.generation == current.generation));
+    if state.phase.is_moving() && !is_kept {
         return Ok(Stamp::DuringSwitch);
     }
     let Some(current) = &state.assignment else { return Ok(Stamp::Unassigned) };

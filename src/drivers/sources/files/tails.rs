@@ -213,16 +213,15 @@ impl Tails {
         let mut refused = None;
         let mut can_read = false;
         for found in looked.files {
-            match self.by_path.get(&found.path).copied() {
-                Some(file) => can_read |= self.look_again(file, found.len, now),
-                None => {
-                    let path = found.path.clone();
-                    match self.add(found, now) {
-                        Ok(()) => can_read = true,
-                        Err(why) => {
-                            self.unreadable.insert(path);
-                            refused = Some(why);
-                        }
+            if let Some(file) = self.by_path.get(&found.path).copied() {
+                can_read |= self.look_again(file, found.len, now);
+            } else {
+                let path = found.path.clone();
+                match self.add(found, now) {
+                    Ok(()) => can_read = true,
+                    Err(why) => {
+                        self.unreadable.insert(path);
+                        refused = Some(why);
                     }
                 }
             }
