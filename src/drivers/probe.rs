@@ -6,7 +6,7 @@
 //! | `anthropic`, `api-key` | the same | `x-api-key` |
 //! | `openai`, `api-key` | `POST …/v1/responses`, the fewest tokens that it takes | `authorization: Bearer …` |
 //!
-//! The form of the requests stands in [`form`]. Redirects are not followed and no proxy of the environment is used, or
+//! The form of the requests stands in `form.rs`. Redirects are not followed and no proxy of the environment is used, or
 //! the credential would go where it was not meant to. Of an answer the head is read and a short
 //! body: a success may be an error that a gateway has wrapped. Nothing that is said of a failure holds a byte of the credential.
 //!
